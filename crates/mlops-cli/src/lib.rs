@@ -1,0 +1,1 @@
+//! What the mlops programs share: arguments, printing, progress and exit codes.

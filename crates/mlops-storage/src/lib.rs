@@ -1,0 +1,1 @@
+//! Buckets, keys, roles and databases for an MLOps platform, created idempotently and proven.

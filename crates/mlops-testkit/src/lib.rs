@@ -1,0 +1,1 @@
+//! Real servers, contract suites and fault injection for the tests of the mlops toolkit.

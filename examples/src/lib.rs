@@ -1,0 +1,1 @@
+//! Recipes, one idea each; see README.md.
