@@ -5,6 +5,7 @@ mod digest;
 mod error;
 pub mod event;
 mod graph;
+pub mod hook;
 mod name;
 pub mod observation;
 pub mod plan;
