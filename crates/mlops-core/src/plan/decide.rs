@@ -1,13 +1,12 @@
 //! From what is wanted and what was found to what is to be done. Pure: same input, same plan.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use super::removal::removals;
 use super::{Action, Change, Direction, KindRules, Plan, Rules, compare};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Failure, Result};
 use crate::graph::Graph;
 use crate::observation::{Observation, Observed, Owner};
-use crate::resource::{Resource, ResourceId};
+use crate::resource::Resource;
 
 /// What one resource needs, given what was found of it.
 ///
@@ -112,7 +111,8 @@ pub fn plan(graph: &Graph, observation: &Observation, rules: &Rules) -> Result<P
     if !refused.is_empty() {
         return Err(together(refused));
     }
-    changes.extend(removals(&observation.strays, |stray| {
+    let strays: Vec<&Resource> = observation.strays.iter().collect();
+    changes.extend(removals(&strays, |stray| {
         if stray.holds_data {
             Action::Keep
         } else {
@@ -150,79 +150,6 @@ fn together(mut errors: Vec<Error>) -> Error {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
-}
-
-/// The plan that takes everything of ours away, users before what they need. What holds data stays unless it is
-/// named in `data`.
-///
-/// # Errors
-///
-/// When `data` names something that is not there to be removed.
-pub fn plan_removal(
-    graph: &Graph,
-    observation: &Observation,
-    data: &BTreeSet<ResourceId>,
-) -> Result<Plan> {
-    let known: BTreeMap<&ResourceId, &Resource> = graph
-        .resources()
-        .chain(&observation.strays)
-        .filter(|resource| resource.holds_data)
-        .map(|resource| (&resource.id, resource))
-        .collect();
-    if let Some(wrong) = data.iter().find(|id| !known.contains_key(*id)) {
-        let names: Vec<String> = known.keys().map(|id| format!("`{id}`")).collect();
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!("remove the data of `{wrong}`"),
-        )
-        .with_source("nothing of that name holds data here")
-        .with_hint(format!("what holds data: {}", names.join(", "))));
-    }
-    let resources: Vec<Resource> = graph
-        .ordered()
-        .cloned()
-        .chain(observation.strays.iter().cloned())
-        .collect();
-    let changes = removals(&resources, |resource| {
-        let stray = graph.find(&resource.id).is_none();
-        match observation.entries.get(&resource.id) {
-            None | Some(Observed::Absent) if !stray => Action::Nothing,
-            Some(Observed::Found(found)) if matches!(found.owner, Owner::Other(_)) => {
-                Action::Nothing
-            }
-            _ if resource.holds_data && !data.contains(&resource.id) => Action::Keep,
-            _ => Action::Remove,
-        }
-    });
-    Ok(Plan {
-        format: 1,
-        platform: graph.platform.clone(),
-        direction: Direction::Remove,
-        graph: Digest::of(graph),
-        observation: Digest::of(observation),
-        changes,
-    })
-}
-
-/// Removals in reverse order: each comes after those that need it.
-fn removals(resources: &[Resource], action: impl Fn(&Resource) -> Action) -> Vec<Change> {
-    let ids: BTreeSet<&ResourceId> = resources.iter().map(|resource| &resource.id).collect();
-    let mut users: BTreeMap<&ResourceId, BTreeSet<ResourceId>> = BTreeMap::new();
-    for resource in resources {
-        for need in resource.needs.iter().filter(|need| ids.contains(need)) {
-            users.entry(need).or_default().insert(resource.id.clone());
-        }
-    }
-    resources
-        .iter()
-        .rev()
-        .map(|resource| Change {
-            id: resource.id.clone(),
-            component: resource.component.clone(),
-            action: action(resource),
-            after: users.remove(&resource.id).unwrap_or_default(),
-        })
-        .collect()
 }
 
 #[cfg(test)]

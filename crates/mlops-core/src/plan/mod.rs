@@ -3,13 +3,15 @@
 mod compare;
 mod decide;
 mod display;
+mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 pub use compare::compare;
-pub use decide::{decide, plan, plan_removal};
+pub use decide::{decide, plan};
+pub use removal::plan_removal;
 
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,6 +23,8 @@ use crate::resource::{Kind, ResourceId};
 pub struct KindRules {
     /// Fields of the spec that cannot be changed on an existing thing: a difference there means to make it anew.
     pub immutable: BTreeSet<String>,
+    /// Whether things of this kind serve other platforms as well, so that removing one platform leaves them.
+    pub shared: bool,
 }
 
 /// The rules of every kind of a graph.

@@ -1,5 +1,9 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::observation::Found;
+use crate::plan::plan_removal;
+use crate::resource::ResourceId;
 use crate::resource::to_spec;
 use serde_json::json;
 
@@ -16,6 +20,7 @@ fn found(spec: serde_json::Value) -> Found {
 fn rules() -> KindRules {
     KindRules {
         immutable: BTreeSet::from(["encoding".to_owned()]),
+        shared: false,
     }
 }
 
@@ -119,15 +124,22 @@ fn all_there(graph: &Graph) -> Observation {
 fn removal_goes_backwards_and_keeps_unnamed_data() {
     let graph = graph();
     let inner = ResourceId::new("thing", "inner");
-    let plan = plan_removal(&graph, &all_there(&graph), &BTreeSet::new()).unwrap();
+    let rules = Rules::new();
+    let plan = plan_removal(&graph, &all_there(&graph), &rules, &BTreeSet::new()).unwrap();
     assert_eq!(plan.changes[0].id, inner);
     assert_eq!(plan.changes[0].action, Action::Keep);
     assert_eq!(plan.changes[1].action, Action::Remove);
     assert!(plan.changes[1].after.contains(&inner));
-    let named = plan_removal(&graph, &all_there(&graph), &BTreeSet::from([inner.clone()])).unwrap();
+    let named = plan_removal(
+        &graph,
+        &all_there(&graph),
+        &rules,
+        &BTreeSet::from([inner.clone()]),
+    )
+    .unwrap();
     assert_eq!(named.changes[0].action, Action::Remove);
     let wrong = BTreeSet::from([ResourceId::new("thing", "server")]);
-    let error = plan_removal(&graph, &all_there(&graph), &wrong).unwrap_err();
+    let error = plan_removal(&graph, &all_there(&graph), &rules, &wrong).unwrap_err();
     assert!(error.hint().unwrap().contains("thing/inner"));
 }
 
@@ -163,4 +175,60 @@ fn strays_go_and_data_of_strays_stays() {
     };
     assert_eq!(action("old"), Action::Remove);
     assert_eq!(action("old-data"), Action::Keep);
+}
+
+#[test]
+fn what_kept_data_needs_stays_and_what_lives_in_removed_data_is_not_kept() {
+    let folder = thing("folder", json!({})).with_data();
+    let server = thing("server", json!({})).with_need(folder.id.clone());
+    let role = thing("role", json!({})).with_within(server.id.clone());
+    let base = thing("base", json!({}))
+        .with_within(server.id.clone())
+        .with_need(role.id.clone())
+        .with_data();
+    let graph = Graph::new(
+        "test".parse().unwrap(),
+        [folder.clone(), server.clone(), role.clone(), base.clone()],
+    )
+    .unwrap();
+    let observation = all_there(&graph);
+    let actions = |data: &[&Resource]| -> Vec<(String, &'static str)> {
+        let data = data.iter().map(|resource| resource.id.clone()).collect();
+        let plan = plan_removal(&graph, &observation, &Rules::new(), &data).unwrap();
+        let mut actions: Vec<_> = plan
+            .changes
+            .iter()
+            .map(|change| (change.id.name().to_owned(), change.action.verb()))
+            .collect();
+        actions.sort();
+        actions
+    };
+    let named = |list: [(&str, &'static str); 4]| list.map(|(name, verb)| (name.to_owned(), verb));
+    assert_eq!(
+        actions(&[]),
+        named([
+            ("base", "keep"),
+            ("folder", "keep"),
+            ("role", "keep"),
+            ("server", "remove")
+        ])
+    );
+    assert_eq!(
+        actions(&[&base]),
+        named([
+            ("base", "remove"),
+            ("folder", "keep"),
+            ("role", "remove"),
+            ("server", "remove")
+        ])
+    );
+    assert_eq!(
+        actions(&[&folder]),
+        named([
+            ("base", "nothing"),
+            ("folder", "remove"),
+            ("role", "nothing"),
+            ("server", "remove")
+        ])
+    );
 }
