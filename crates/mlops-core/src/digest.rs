@@ -41,10 +41,15 @@ impl Digest {
     }
 
     fn finish(hash: Sha256) -> Self {
+        const DIGITS: [char; 16] = [
+            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+        ];
+        let digit = |value: u8| DIGITS.get(usize::from(value)).copied();
         Self(
             hash.finalize()
                 .iter()
-                .map(|byte| format!("{byte:02x}"))
+                .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+                .flatten()
                 .collect(),
         )
     }

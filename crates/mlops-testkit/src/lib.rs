@@ -1,1 +1,3 @@
 //! Real servers, contract suites and fault injection for the tests of the mlops toolkit.
+
+pub mod sim;

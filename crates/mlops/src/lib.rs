@@ -1,1 +1,6 @@
 //! The engine and the facade: a platform is planned, applied, checked and removed.
+
+pub mod engine;
+pub mod secrets;
+
+pub use engine::{ApplyOptions, Engine, Patience, Prepared, ProbeChoice};

@@ -7,14 +7,14 @@ use crate::resource::ResourceId;
 use crate::resource::to_spec;
 use serde_json::json;
 
-fn thing(name: &str, spec: serde_json::Value) -> Resource {
+fn thing(name: &str, spec: &serde_json::Value) -> Resource {
     Resource::new(ResourceId::new("thing", name), "test".parse().unwrap())
-        .with_spec(&spec)
+        .with_spec(spec)
         .unwrap()
 }
 
-fn found(spec: serde_json::Value) -> Found {
-    Found::ours(to_spec(&spec).unwrap())
+fn found(spec: &serde_json::Value) -> Found {
+    Found::ours(to_spec(spec).unwrap())
 }
 
 fn rules() -> KindRules {
@@ -26,8 +26,8 @@ fn rules() -> KindRules {
 
 #[test]
 fn every_observation_has_its_action() {
-    let wanted = thing("a", json!({"x": 1, "encoding": "UTF8"}));
-    let same = found(json!({"x": 1, "encoding": "UTF8"}));
+    let wanted = thing("a", &json!({"x": 1, "encoding": "UTF8"}));
+    let same = found(&json!({"x": 1, "encoding": "UTF8"}));
     let decide_for = |observed| decide(&wanted, &observed, &rules());
     assert_eq!(decide_for(Observed::Absent).unwrap(), Action::Create);
     assert_eq!(
@@ -39,12 +39,12 @@ fn every_observation_has_its_action() {
         ..same.clone()
     };
     assert_eq!(decide_for(Observed::Found(starting)).unwrap(), Action::Wait);
-    let differs = found(json!({"x": 2, "encoding": "UTF8"}));
+    let differs = found(&json!({"x": 2, "encoding": "UTF8"}));
     assert_eq!(
         decide_for(Observed::Found(differs)).unwrap().verb(),
         "update"
     );
-    let immutable = found(json!({"x": 1, "encoding": "LATIN1"}));
+    let immutable = found(&json!({"x": 1, "encoding": "LATIN1"}));
     assert_eq!(
         decide_for(Observed::Found(immutable)).unwrap().verb(),
         "replace"
@@ -63,7 +63,7 @@ fn every_observation_has_its_action() {
 fn could_not_ask_is_an_error_and_never_absent() {
     let failure = Failure::from(&Error::new(ErrorKind::Unavailable, "connect"));
     let error = decide(
-        &thing("a", json!({})),
+        &thing("a", &json!({})),
         &Observed::Unknown(failure),
         &rules(),
     )
@@ -73,10 +73,10 @@ fn could_not_ask_is_an_error_and_never_absent() {
 
 #[test]
 fn a_foreign_thing_is_a_conflict_unless_adopted() {
-    let mut wanted = thing("a", json!({"x": 1}));
+    let mut wanted = thing("a", &json!({"x": 1}));
     let foreign = Found {
         owner: Owner::Other("made by hand".to_owned()),
-        ..found(json!({"x": 1}))
+        ..found(&json!({"x": 1}))
     };
     let observed = Observed::Found(foreign);
     let error = decide(&wanted, &observed, &rules()).unwrap_err();
@@ -91,15 +91,15 @@ fn a_foreign_thing_is_a_conflict_unless_adopted() {
 
 #[test]
 fn data_is_never_replaced() {
-    let wanted = thing("a", json!({"encoding": "UTF8"})).with_data();
-    let observed = Observed::Found(found(json!({"encoding": "LATIN1"})));
+    let wanted = thing("a", &json!({"encoding": "UTF8"})).with_data();
+    let observed = Observed::Found(found(&json!({"encoding": "LATIN1"})));
     let error = decide(&wanted, &observed, &rules()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
 }
 
 fn graph() -> Graph {
-    let server = thing("server", json!({}));
-    let inner = thing("inner", json!({}))
+    let server = thing("server", &json!({}));
+    let inner = thing("inner", &json!({}))
         .with_within(server.id.clone())
         .with_data();
     Graph::new("test".parse().unwrap(), [server, inner]).unwrap()
@@ -162,8 +162,8 @@ fn strays_go_and_data_of_strays_stays() {
     let graph = graph();
     let mut observation = all_there(&graph);
     observation.strays = vec![
-        thing("old", json!({})),
-        thing("old-data", json!({})).with_data(),
+        thing("old", &json!({})),
+        thing("old-data", &json!({})).with_data(),
     ];
     let plan = plan(&graph, &observation, &Rules::new()).unwrap();
     let action = |name: &str| {
@@ -179,10 +179,10 @@ fn strays_go_and_data_of_strays_stays() {
 
 #[test]
 fn what_kept_data_needs_stays_and_what_lives_in_removed_data_is_not_kept() {
-    let folder = thing("folder", json!({})).with_data();
-    let server = thing("server", json!({})).with_need(folder.id.clone());
-    let role = thing("role", json!({})).with_within(server.id.clone());
-    let base = thing("base", json!({}))
+    let folder = thing("folder", &json!({})).with_data();
+    let server = thing("server", &json!({})).with_need(folder.id.clone());
+    let role = thing("role", &json!({})).with_within(server.id.clone());
+    let base = thing("base", &json!({}))
         .with_within(server.id.clone())
         .with_need(role.id.clone())
         .with_data();
