@@ -3,24 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use mlops_core::event::millis;
-use mlops_core::plan::{Direction, decide};
+use mlops_core::plan::Direction;
 use mlops_core::report::{Outcome, ProbeEntry};
 use mlops_core::{
-    Action, Change, Context, Error, Event, Failure, Graph, Observed, Probe, Report, Resource,
+    Action, Change, Context, Error, Event, Failure, Finding, Graph, Kind, Probe, Report, Resource,
     ResourceId, Result,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::run::Schedule;
+use super::window::{Sign, Window};
 use super::{Engine, Prepared};
-
-/// How many steps are under way at once.
-const IN_FLIGHT: usize = 64;
 
 /// Which probes a run makes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,13 +42,17 @@ pub struct ApplyOptions {
 
 /// One piece of work that ended.
 enum Ended {
-    Change {
-        id: ResourceId,
-        result: Result<&'static str>,
-        start: Duration,
-        took: Duration,
-    },
+    Change(Step),
     Probe(ProbeEntry),
+}
+
+/// How the work on one resource went.
+struct Step {
+    id: ResourceId,
+    result: Result<&'static str>,
+    start: Duration,
+    took: Duration,
+    sign: Sign,
 }
 
 impl Engine {
@@ -94,12 +95,12 @@ impl Engine {
     }
 }
 
-struct Run<'a> {
-    engine: &'a Engine,
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
     resources: BTreeMap<&'a ResourceId, &'a Resource>,
-    changing: BTreeSet<&'a ResourceId>,
+    pub(super) changing: BTreeSet<&'a ResourceId>,
     direction: Direction,
-    cx: &'a Context,
+    pub(super) cx: &'a Context,
     begin: Instant,
 }
 
@@ -111,14 +112,17 @@ impl<'a> Run<'a> {
         options: &ApplyOptions,
     ) -> Report {
         let mut report = Report::new(graph.platform.clone());
-        let mut schedule = Schedule::new(&prepared.plan.changes);
+        let mut schedule = Schedule::new(&prepared.plan.changes, |kind| self.lane(kind));
+        let mut windows: BTreeMap<usize, Window> = BTreeMap::new();
         let mut probes = self.choose_probes(graph, options.probes);
         let mut under_way: FuturesUnordered<BoxFuture<'_, Ended>> = FuturesUnordered::new();
         loop {
-            while under_way.len() < IN_FLIGHT
-                && let Some(change) = schedule.next()
+            while let Some((lane, change)) =
+                schedule.next(|lane| windows.get(&lane).is_none_or(Window::has_room))
             {
-                self.start(change, &mut schedule, &mut under_way);
+                if self.start(change, &mut schedule, &mut under_way) {
+                    windows.entry(lane).or_default().start();
+                }
             }
             probes.retain(|probe| {
                 if schedule.all_done(&probe.needs) {
@@ -129,33 +133,39 @@ impl<'a> Run<'a> {
             });
             let ended = tokio::select! {
                 biased;
-                () = options.cancel.cancelled() => None,
-                ended = under_way.next() => match ended {
-                    Some(ended) => Some(ended),
-                    None => break,
-                },
+                () = options.cancel.cancelled() => {
+                    schedule.interrupt(self.begin.elapsed());
+                    // Dropping what is under way is the interruption: every step can bear it.
+                    break;
+                }
+                ended = under_way.next() => ended,
             };
             match ended {
                 None => {
-                    // Dropping what is under way is the interruption: every step can bear it.
-                    drop(under_way);
-                    schedule.interrupt(self.begin.elapsed());
+                    report
+                        .probes
+                        .extend(probes.iter().map(|probe| impossible(probe)));
                     break;
                 }
                 Some(Ended::Probe(entry)) => report.probes.push(entry),
-                Some(Ended::Change {
-                    id,
-                    result,
-                    start,
-                    took,
-                }) => self.end(&mut schedule, &id, result, start, took),
+                Some(Ended::Change(step)) => {
+                    let window = windows.entry(self.lane(step.id.kind())).or_default();
+                    window.end(step.id.kind(), step.took, step.sign);
+                    self.end(&mut schedule, step);
+                }
             }
         }
+        drop(under_way);
         report.entries = schedule.into_entries();
         report
             .probes
             .sort_by(|left, right| left.name.cmp(&right.name));
         report
+    }
+
+    fn lane(&self, kind: &Kind) -> usize {
+        let known = self.engine.responsible.get(kind);
+        known.copied().unwrap_or(usize::MAX)
     }
 
     fn choose_probes(&self, graph: &'a Graph, choice: ProbeChoice) -> Vec<&'a Probe> {
@@ -170,13 +180,13 @@ impl<'a> Run<'a> {
         graph.probes.iter().filter(wanted).collect()
     }
 
-    /// Starts a change, or ends it at once when there is nothing to do.
+    /// Starts a change, or ends it at once when there is nothing to do; says whether it is under way.
     fn start<'b>(
         &'b self,
         change: &'b Change,
         schedule: &mut Schedule<'_>,
         under_way: &mut FuturesUnordered<BoxFuture<'b, Ended>>,
-    ) {
+    ) -> bool {
         let start = self.begin.elapsed();
         let outcome = match &change.action {
             Action::Nothing => Outcome::Unchanged,
@@ -187,111 +197,40 @@ impl<'a> Run<'a> {
                     verb: action.verb().to_owned(),
                 });
                 under_way.push(self.change(change, start).boxed());
-                return;
+                return true;
             }
         };
         schedule.end(&change.id, outcome, start, Duration::ZERO);
+        false
     }
 
     async fn change(&self, change: &Change, start: Duration) -> Ended {
+        let mut sign = Sign::Answered;
         let result = match self.resources.get(&change.id) {
-            Some(resource) => self.carry_out(resource, &change.action).await,
+            Some(resource) => self.carry_out(resource, &change.action, &mut sign).await,
             None => Err(Error::new(
                 mlops_core::ErrorKind::Changed,
                 format!("find `{}`", change.id),
             )
             .with_source("the plan mentions it, the platform does not have it")),
         };
-        Ended::Change {
+        Ended::Change(Step {
             id: change.id.clone(),
             result,
             start,
             took: self.begin.elapsed().saturating_sub(start),
-        }
+            sign,
+        })
     }
 
-    /// Tries until it is done, it fails for good, or patience ends. Returns the verb of what was done.
-    async fn carry_out(&self, resource: &Resource, planned: &Action) -> Result<&'static str> {
-        let provider = self.engine.provider(resource.id.kind())?;
-        let patience = self.engine.patience;
-        let mut pauses = ExponentialBuilder::default()
-            .with_min_delay(patience.first_pause)
-            .with_max_delay(patience.longest_pause)
-            .with_max_times(patience.retries)
-            .with_jitter()
-            .build();
-        let mut action = planned.clone();
-        // What lives in something that was not running could not be looked at when the plan was made.
-        let mut look = matches!(action, Action::Later { .. })
-            || self.direction == Direction::Apply
-                && action != Action::Remove
-                && resource
-                    .within
-                    .as_ref()
-                    .is_some_and(|host| self.changing.contains(host));
-        loop {
-            let attempt = async {
-                if look {
-                    let observed = self.engine.look_again(resource, self.cx).await;
-                    action = self.decide_again(resource, &observed, planned)?;
-                }
-                if action.is_change() {
-                    provider.apply(resource, &action, self.cx).await?;
-                }
-                Ok(action.verb())
-            };
-            let error: Error = match attempt.await {
-                Ok(verb) => return Ok(verb),
-                Err(error) => error,
-            };
-            let pause = if error.is_retryable() {
-                pauses.next()
-            } else {
-                None
-            };
-            let Some(pause) = pause else {
-                return Err(error);
-            };
-            self.cx.events.emit(Event::Retrying {
-                id: resource.id.clone(),
-                failure: Failure::from(&error),
-                after_ms: millis(pause),
-            });
-            tokio::time::sleep(pause).await;
-            // The attempt may have been done although its answer was lost: look before writing again.
-            look = true;
-        }
-    }
-
-    fn decide_again(
-        &self,
-        resource: &Resource,
-        observed: &Observed,
-        planned: &Action,
-    ) -> Result<Action> {
-        if *planned == Action::Remove {
-            return Ok(match observed {
-                Observed::Absent => Action::Nothing,
-                _ => Action::Remove,
-            });
-        }
-        let rules = self
-            .engine
-            .rules
-            .get(resource.id.kind())
-            .cloned()
-            .unwrap_or_default();
-        decide(resource, observed, &rules)
-    }
-
-    fn end(
-        &self,
-        schedule: &mut Schedule<'_>,
-        id: &ResourceId,
-        result: Result<&'static str>,
-        start: Duration,
-        took: Duration,
-    ) {
+    fn end(&self, schedule: &mut Schedule<'_>, step: Step) {
+        let Step {
+            id,
+            result,
+            start,
+            took,
+            ..
+        } = step;
         let outcome = match result {
             Ok(verb) => {
                 self.cx.events.emit(Event::Finished {
@@ -316,7 +255,7 @@ impl<'a> Run<'a> {
                 Outcome::Failed { failure }
             }
         };
-        for skipped in schedule.end(id, outcome, start, took) {
+        for skipped in schedule.end(&id, outcome, start, took) {
             self.cx.events.emit(Event::Skipped {
                 id: skipped,
                 because: id.clone(),
@@ -326,5 +265,18 @@ impl<'a> Run<'a> {
 
     async fn probe(&self, probe: &Probe) -> Ended {
         Ended::Probe(self.engine.probe(probe, self.cx).await)
+    }
+}
+
+/// The entry of a probe that needs something the platform does not have: it has proven nothing.
+fn impossible(probe: &Probe) -> ProbeEntry {
+    let error = Error::new(
+        mlops_core::ErrorKind::InvalidInput,
+        format!("make the probe `{}`", probe.name),
+    );
+    ProbeEntry {
+        name: probe.name.clone(),
+        findings: vec![Finding::fails("all that it needs is described", &error)],
+        took_ms: 0,
     }
 }

@@ -4,11 +4,14 @@ mod apply;
 mod check;
 mod observe;
 mod run;
+mod step;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use mlops_core::plan::{self, Rules};
 use mlops_core::{
     Context, Error, ErrorKind, Graph, Kind, Observation, Plan, Prober, Provider, ResourceId, Result,
@@ -35,6 +38,18 @@ impl Default for Patience {
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
         }
+    }
+}
+
+impl Patience {
+    /// The pauses between attempts, with jitter.
+    fn pauses(self) -> impl Iterator<Item = Duration> {
+        ExponentialBuilder::default()
+            .with_min_delay(self.first_pause)
+            .with_max_delay(self.longest_pause)
+            .with_max_times(self.retries)
+            .with_jitter()
+            .build()
     }
 }
 

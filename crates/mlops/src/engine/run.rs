@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mlops_core::event::millis;
 use mlops_core::report::{Entry, Outcome};
-use mlops_core::{Change, ResourceId};
+use mlops_core::{Change, Kind, ResourceId};
 
 /// How far a node is.
 struct Open<'a> {
@@ -18,19 +18,26 @@ struct Open<'a> {
 pub(super) struct Schedule<'a> {
     open: BTreeMap<&'a ResourceId, Open<'a>>,
     waiting: HashMap<&'a ResourceId, Vec<&'a ResourceId>>,
-    free: BTreeSet<&'a ResourceId>,
+    /// What can start, by lane: a slow system must not stand in the way of the others.
+    free: BTreeMap<usize, BTreeSet<&'a ResourceId>>,
+    lanes: HashMap<&'a Kind, usize>,
     entries: Vec<Entry>,
     ended: BTreeMap<ResourceId, bool>,
 }
 
 impl<'a> Schedule<'a> {
-    /// Everything of a plan is open, what waits for nothing is free.
-    pub(super) fn new(changes: &'a [Change]) -> Self {
+    /// Everything of a plan is open, what waits for nothing is free. `lane` tells the kinds apart that are started
+    /// independently of each other.
+    pub(super) fn new(changes: &'a [Change], lane: impl Fn(&Kind) -> usize) -> Self {
         let known: BTreeSet<&ResourceId> = changes.iter().map(|change| &change.id).collect();
         let mut schedule = Self {
             open: BTreeMap::new(),
             waiting: HashMap::new(),
-            free: BTreeSet::new(),
+            free: BTreeMap::new(),
+            lanes: changes
+                .iter()
+                .map(|change| (change.id.kind(), lane(change.id.kind())))
+                .collect(),
             entries: Vec::with_capacity(changes.len()),
             ended: BTreeMap::new(),
         };
@@ -41,7 +48,7 @@ impl<'a> Schedule<'a> {
                 schedule.waiting.entry(need).or_default().push(&change.id);
             }
             if missing == 0 {
-                schedule.free.insert(&change.id);
+                schedule.set_free(&change.id);
             }
             let open = Open {
                 change,
@@ -53,10 +60,19 @@ impl<'a> Schedule<'a> {
         schedule
     }
 
-    /// Takes one change that can start now.
-    pub(super) fn next(&mut self) -> Option<&'a Change> {
-        let id = self.free.pop_first()?;
-        self.open.get(id).map(|open| open.change)
+    /// Takes one change that can start now, of a lane that has room, with its lane.
+    pub(super) fn next(&mut self, has_room: impl Fn(usize) -> bool) -> Option<(usize, &'a Change)> {
+        let (lane, id) = self
+            .free
+            .iter_mut()
+            .filter(|(lane, _)| has_room(**lane))
+            .find_map(|(lane, ids)| Some((*lane, ids.pop_first()?)))?;
+        self.open.get(id).map(|open| (lane, open.change))
+    }
+
+    fn set_free(&mut self, id: &'a ResourceId) {
+        let lane = self.lanes.get(id.kind()).copied().unwrap_or_default();
+        self.free.entry(lane).or_default().insert(id);
     }
 
     /// Whether every resource ended well, of those that are known to have ended.
@@ -126,7 +142,7 @@ impl<'a> Schedule<'a> {
                 open.missing -= 1;
                 open.last_need = Some(id.clone());
                 if open.missing == 0 {
-                    self.free.insert(user);
+                    self.set_free(user);
                 }
             }
         }
@@ -175,18 +191,21 @@ mod tests {
     #[test]
     fn a_change_is_free_when_its_last_need_is_done() {
         let changes = [change("a", &[]), change("b", &[]), change("c", &["a", "b"])];
-        let mut schedule = Schedule::new(&changes);
-        let first: Vec<_> = std::iter::from_fn(|| schedule.next())
-            .map(|change| change.id.name().to_owned())
+        let mut schedule = Schedule::new(&changes, |_| 0);
+        let first: Vec<_> = std::iter::from_fn(|| schedule.next(|_| true))
+            .map(|(_, change)| change.id.name().to_owned())
             .collect();
         assert_eq!(first, ["a", "b"]);
         let end = |schedule: &mut Schedule<'_>, change: &Change| {
             schedule.end(&change.id, done(), Duration::ZERO, Duration::ZERO)
         };
         end(&mut schedule, &changes[1]);
-        assert!(schedule.next().is_none());
+        assert!(schedule.next(|_| true).is_none());
         end(&mut schedule, &changes[0]);
-        assert_eq!(schedule.next().map(|change| change.id.name()), Some("c"));
+        assert_eq!(
+            schedule.next(|_| true).map(|(_, change)| change.id.name()),
+            Some("c")
+        );
         end(&mut schedule, &changes[2]);
         let entries = schedule.into_entries();
         assert_eq!(entries[2].waited_for, Some(changes[0].id.clone()));
@@ -200,8 +219,9 @@ mod tests {
             change("c", &["b"]),
             change("d", &[]),
         ];
-        let mut schedule = Schedule::new(&changes);
-        while schedule.next().is_some() {}
+        let mut schedule = Schedule::new(&changes, |_| 0);
+        assert!(schedule.next(|_| false).is_none());
+        while schedule.next(|_| true).is_some() {}
         let failure = mlops_core::Failure::from(&mlops_core::Error::new(
             mlops_core::ErrorKind::Failed,
             "try",
