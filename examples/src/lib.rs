@@ -1,1 +1,1 @@
-//! Recipes, one idea each; see README.md.
+//! Recipes, one idea each: the programs beside this folder; see README.md.

@@ -2,5 +2,6 @@
 
 pub mod engine;
 pub mod secrets;
+pub mod surroundings;
 
 pub use engine::{ApplyOptions, Engine, Patience, Prepared, ProbeChoice};

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use mlops::surroundings::FixedEndpoints;
 use mlops_core::hook::Hook;
 use mlops_core::observation::{Found, Owner};
 use mlops_core::plan::{KindRules, Rules};
 use mlops_core::{
-    Action, Context, Endpoint, Endpoints, Error, ErrorKind, EventSink, Finding, Graph, Kind,
-    Observed, Probe, Prober, Provider, Resource, ResourceId, Result, SecretName, SecretStore,
-    SecretText, ServiceName, Spec,
+    Action, Context, Error, ErrorKind, EventSink, Finding, Graph, Kind, Observed, Probe, Prober,
+    Provider, Resource, ResourceId, Result, Spec,
 };
 
 /// One thing of the world. It is written in two steps: body, then mark.
@@ -157,50 +157,8 @@ impl Prober for WorldProber {
     }
 }
 
-/// Secrets in memory.
-#[derive(Debug, Default)]
-pub(crate) struct MemorySecrets(pub(crate) Mutex<BTreeMap<SecretName, SecretText>>);
-
-#[async_trait]
-impl SecretStore for MemorySecrets {
-    async fn find(&self, name: &SecretName) -> Result<Option<SecretText>> {
-        Ok(self.0.lock().unwrap().get(name).cloned())
-    }
-
-    async fn create(&self, name: &SecretName, text: SecretText) -> Result<SecretText> {
-        let mut secrets = self.0.lock().unwrap();
-        Ok(secrets.entry(name.clone()).or_insert(text).clone())
-    }
-
-    async fn remove(&self, name: &SecretName) -> Result<()> {
-        self.0.lock().unwrap().remove(name);
-        Ok(())
-    }
-
-    async fn list(&self) -> Result<Vec<SecretName>> {
-        Ok(self.0.lock().unwrap().keys().cloned().collect())
-    }
-}
-
-/// Every service at a made-up loopback address.
-#[derive(Debug, Default)]
-pub(crate) struct AnyPlace;
-
-#[async_trait]
-impl Endpoints for AnyPlace {
-    async fn get(&self, name: &ServiceName) -> Result<Endpoint> {
-        let port = 10_000 + name.as_str().bytes().map(u16::from).sum::<u16>();
-        Endpoint::new(format!("http://127.0.0.1:{port}").parse().unwrap())
-    }
-}
-
 pub(crate) fn context(events: EventSink) -> Context {
-    Context {
-        platform: "test".parse().unwrap(),
-        secrets: Arc::new(MemorySecrets::default()),
-        endpoints: Arc::new(AnyPlace),
-        events,
-    }
+    mlops::surroundings::context("test".parse().unwrap(), FixedEndpoints::default(), events)
 }
 
 pub(crate) fn id(name: &str) -> ResourceId {
