@@ -1,0 +1,4 @@
+//! Real processes, real files, real sockets.
+
+mod supervisor;
+mod world;
