@@ -1,0 +1,46 @@
+//! What the program itself costs: its start and its size.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::figure::{Goal, Row, process_millis};
+use super::{BenchArguments, Results, release, version};
+
+/// Starts are short, so more of them are cheap and steady the median.
+const STARTS_PER_ROUND: u32 = 5;
+
+pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
+    let program = release(&["--package", "mlops-bin", "--bin", "mlops"], "mlops")?;
+
+    let (mut ours, mut peers) = (Vec::new(), Vec::new());
+    process_millis(Command::new(&program).arg("--help"))?;
+    for _ in 0..arguments.rounds * STARTS_PER_ROUND {
+        ours.push(process_millis(Command::new(&program).arg("--help"))?);
+        peers.push(process_millis(&mut Command::new("true"))?);
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a file has less than 2^52 bytes"
+    )]
+    let megabytes = fs::metadata(&program)?.len() as f64 / 1e6;
+
+    Ok(Results {
+        rows: vec![
+            Row::new(
+                "`mlops --help`, whole process",
+                "ms",
+                &ours,
+                Goal::AtMost(10.0),
+            )?
+            .beside("`true`", &peers)?,
+            Row::new("stripped binary", "MB", &[megabytes], Goal::AtMost(40.0))?,
+        ],
+        notes: vec!["`true` is what starting any process costs here.".to_owned()],
+        versions: vec![(
+            "mlops".to_owned(),
+            version(&program, "--version")?.replace("mlops ", ""),
+        )],
+    })
+}

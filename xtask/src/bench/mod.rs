@@ -1,0 +1,126 @@
+//! Measurements, each beside its peer in the same run, written to `docs/benchmarks.md`.
+//!
+//! A benchmark is one module here with one function in [`ALL`]. It measures ours and the peer's in turns, so that what
+//! the machine does meanwhile hits both, and hands back rows of medians. What it measured is kept in
+//! `docs/benchmarks.json`, so that one benchmark can be run again without the others.
+
+mod command;
+mod figure;
+mod machine;
+mod page;
+mod s3;
+mod server;
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::shell::{cargo, root, run, say};
+use figure::Row;
+use page::{Measured, Page};
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Run only these; all when none is named.
+    names: Vec<String>,
+    /// Tell the names and what they measure, and measure nothing.
+    #[arg(long)]
+    list: bool,
+    /// How often each thing is measured. An odd number has a median that was measured.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(3..))]
+    rounds: u32,
+}
+
+/// One benchmark.
+struct Bench {
+    name: &'static str,
+    title: &'static str,
+    measure: fn(&BenchArguments) -> Result<Results>,
+}
+
+/// What a benchmark hands back.
+struct Results {
+    rows: Vec<Row>,
+    /// How it was measured, what was held equal, what the peers are: a sentence each.
+    notes: Vec<String>,
+    /// The programs that took part.
+    versions: Vec<(String, String)>,
+}
+
+/// Every benchmark, in the order of the page.
+const ALL: &[Bench] = &[
+    Bench {
+        name: "command",
+        title: "The command itself",
+        measure: command::measure,
+    },
+    Bench {
+        name: "s3",
+        title: "The embedded S3 server",
+        measure: s3::measure,
+    },
+];
+
+pub(crate) fn bench(arguments: &BenchArguments) -> Result<()> {
+    if arguments.list {
+        for bench in ALL {
+            say(format_args!("{:10} {}", bench.name, bench.title));
+        }
+        return Ok(());
+    }
+    let chosen = chosen(&arguments.names)?;
+    let mut page = Page::open(&root().join("docs"))?;
+    for bench in chosen {
+        say(format_args!("measuring: {}", bench.title));
+        let results = (bench.measure)(arguments)
+            .with_context(|| format!("failed to measure `{}`", bench.name))?;
+        for row in &results.rows {
+            say(row);
+        }
+        page.keep(Measured {
+            name: bench.name.to_owned(),
+            title: bench.title.to_owned(),
+            machine: machine::describe()?,
+            day: jiff::Zoned::now().date().to_string(),
+            versions: results.versions,
+            notes: results.notes,
+            rows: results.rows,
+        });
+        page.write(&ALL.iter().map(|bench| bench.name).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Bench>> {
+    if names.is_empty() {
+        return Ok(ALL.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| match ALL.iter().find(|bench| bench.name == name) {
+            Some(bench) => Ok(bench),
+            None => {
+                bail!("no benchmark is called `{name}`; `cargo xtask bench --list` tells the names")
+            }
+        })
+        .collect()
+}
+
+/// Builds a program as users get it and hands back its path.
+fn release(what: &[&str], path: &str) -> Result<std::path::PathBuf> {
+    run(cargo(["build", "--release", "--quiet"]).args(what))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |folder| root().join(folder));
+    Ok(target.join("release").join(path))
+}
+
+/// The first line that `program` prints about its version.
+fn version(program: &std::path::Path, argument: &str) -> Result<String> {
+    let output = Command::new(program)
+        .arg(argument)
+        .output()
+        .with_context(|| format!("failed to start `{}`", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
