@@ -79,7 +79,7 @@ impl S3Access for Guard {
                 }
             }
             S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } => {
-                self.may_use(&caller, bucket)?
+                self.may_use(&caller, bucket)?;
             }
         }
         cx.extensions_mut().insert(caller);

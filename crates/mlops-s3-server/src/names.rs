@@ -35,7 +35,7 @@ fn encode(segment: &str) -> String {
     for byte in segment.bytes() {
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'=' | b'+' | b'@' | b',' => {
-                out.push(char::from(byte))
+                out.push(char::from(byte));
             }
             b'A'..=b'Z' => {
                 out.push('^');
@@ -89,9 +89,10 @@ fn push(path: &mut PathBuf, segment: &str, suffix: &str) {
 /// File of the object with this key.
 pub(crate) fn object_path(objects: &Path, key: &str) -> PathBuf {
     let (folders, last) = key.rsplit_once('/').map_or(("", key), |(a, b)| (a, b));
-    let mut path = match key.contains('/') {
-        true => folder_path(objects, folders),
-        false => objects.to_path_buf(),
+    let mut path = if key.contains('/') {
+        folder_path(objects, folders)
+    } else {
+        objects.to_path_buf()
     };
     push(&mut path, last, ".o");
     path

@@ -33,9 +33,10 @@ fn read_chunk(file: &mut File, length: u64) -> io::Result<Bytes> {
     let capacity = usize::try_from(length).map_err(io::Error::other)?;
     let mut buffer = Vec::with_capacity(capacity);
     file.take(length).read_to_end(&mut buffer)?;
-    match buffer.len() == capacity {
-        true => Ok(Bytes::from(buffer)),
-        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    if buffer.len() == capacity {
+        Ok(Bytes::from(buffer))
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
 }
 

@@ -41,16 +41,17 @@ fn check_new(input: &CreateBucketInput, region: &str) -> S3Result<()> {
         return Ok(());
     };
     refuse!(wanted, bucket, location);
-    match wanted
+    if wanted
         .location_constraint
         .as_ref()
         .is_none_or(|l| l.as_str() == region)
     {
-        true => Ok(()),
-        false => Err(s3_error!(
+        Ok(())
+    } else {
+        Err(s3_error!(
             InvalidLocationConstraint,
             "The specified location-constraint is not valid: this server is in {region}."
-        )),
+        ))
     }
 }
 
@@ -65,16 +66,12 @@ impl Handler {
         let name = req.input.bucket;
         let location = Some(format!("/{name}"));
         blocking(move || store.create_bucket(&name, &owner)).await?;
-        let output = CreateBucketOutput {
-            location,
-            ..CreateBucketOutput::default()
-        };
-        Ok(S3Response::new(output))
+        Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
-    pub(super) async fn do_head_bucket(
+    pub(super) fn do_head_bucket(
         &self,
-        req: S3Request<HeadBucketInput>,
+        req: &S3Request<HeadBucketInput>,
     ) -> S3Result<S3Response<HeadBucketOutput>> {
         self.bucket(&req.input.bucket, req.input.expected_bucket_owner.as_ref())?;
         Ok(S3Response::new(HeadBucketOutput {
@@ -83,11 +80,11 @@ impl Handler {
         }))
     }
 
-    pub(super) async fn do_list_buckets(
+    pub(super) fn do_list_buckets(
         &self,
-        req: S3Request<ListBucketsInput>,
+        req: &S3Request<ListBucketsInput>,
     ) -> S3Result<S3Response<ListBucketsOutput>> {
-        let caller = caller(&req)?;
+        let caller = caller(req)?;
         let input = &req.input;
         let prefix = input.prefix.as_deref().unwrap_or_default();
         let after = input.continuation_token.as_deref().unwrap_or_default();
@@ -133,9 +130,9 @@ impl Handler {
         Ok(S3Response::new(DeleteBucketOutput::default()))
     }
 
-    pub(super) async fn do_get_bucket_location(
+    pub(super) fn do_get_bucket_location(
         &self,
-        req: S3Request<GetBucketLocationInput>,
+        req: &S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         self.bucket(&req.input.bucket, req.input.expected_bucket_owner.as_ref())?;
         // The oldest region has no name here.
@@ -145,9 +142,9 @@ impl Handler {
         }))
     }
 
-    pub(super) async fn do_get_bucket_tagging(
+    pub(super) fn do_get_bucket_tagging(
         &self,
-        req: S3Request<GetBucketTaggingInput>,
+        req: &S3Request<GetBucketTaggingInput>,
     ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
         let bucket = self.bucket(&req.input.bucket, req.input.expected_bucket_owner.as_ref())?;
         let tags = bucket.info().tags;

@@ -19,11 +19,18 @@ use super::{Handler, not_offered};
 /// One line for each call; the work is in the modules beside this one, in a
 /// method of the same name with `do_` before it.
 macro_rules! offer {
-    ($($name:ident => $work:ident($input:ty) -> $output:ty;)+) => {
+    (
+        waiting { $($name:ident => $work:ident($input:ty) -> $output:ty;)+ }
+        at_once { $($quick:ident => $now:ident($quick_input:ty) -> $quick_output:ty;)+ }
+    ) => {
         #[async_trait::async_trait]
         impl S3 for Handler {
             $(async fn $name(&self, req: S3Request<$input>) -> S3Result<S3Response<$output>> {
                 self.$work(req).await
+            })+
+
+            $(async fn $quick(&self, req: S3Request<$quick_input>) -> S3Result<S3Response<$quick_output>> {
+                self.$now(&req)
             })+
 
             // The library would turn it into a plain upload.
@@ -35,12 +42,9 @@ macro_rules! offer {
 }
 
 offer! {
+    waiting {
     create_bucket => do_create_bucket(CreateBucketInput) -> CreateBucketOutput;
-    head_bucket => do_head_bucket(HeadBucketInput) -> HeadBucketOutput;
-    list_buckets => do_list_buckets(ListBucketsInput) -> ListBucketsOutput;
     delete_bucket => do_delete_bucket(DeleteBucketInput) -> DeleteBucketOutput;
-    get_bucket_location => do_get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput;
-    get_bucket_tagging => do_get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput;
     put_bucket_tagging => do_put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput;
     delete_bucket_tagging => do_delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput;
     put_object => do_put_object(PutObjectInput) -> PutObjectOutput;
@@ -58,4 +62,11 @@ offer! {
     abort_multipart_upload => do_abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput;
     list_parts => do_list_parts(ListPartsInput) -> ListPartsOutput;
     list_multipart_uploads => do_list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput;
+    }
+    at_once {
+    head_bucket => do_head_bucket(HeadBucketInput) -> HeadBucketOutput;
+    list_buckets => do_list_buckets(ListBucketsInput) -> ListBucketsOutput;
+    get_bucket_location => do_get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput;
+    get_bucket_tagging => do_get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput;
+    }
 }

@@ -11,6 +11,31 @@ macro_rules! refuse {
     };
 }
 
+/// Refuses what S3 would keep with an object and we do not.
+macro_rules! refuse_unkept {
+    ($input:expr) => {
+        refuse!(
+            $input,
+            bucket_key_enabled,
+            grant_full_control,
+            grant_read,
+            grant_read_acp,
+            grant_write_acp,
+            object_lock_legal_hold_status,
+            object_lock_mode,
+            object_lock_retain_until_date,
+            sse_customer_algorithm,
+            sse_customer_key,
+            sse_customer_key_md5,
+            ssekms_encryption_context,
+            ssekms_key_id,
+            server_side_encryption,
+            tagging,
+            website_redirect_location,
+        )
+    };
+}
+
 /// The checksum that the client sent with its request, if any.
 macro_rules! given_checksum {
     ($input:expr) => {
@@ -105,9 +130,10 @@ impl Handler {
     /// The bucket, if it has the owner that the client expects.
     fn bucket(&self, name: &str, expected_owner: Option<&String>) -> S3Result<Arc<Bucket>> {
         let bucket = self.guard.store.bucket(name)?;
-        match expected_owner.is_none_or(|o| bucket.is_owned_by(o)) {
-            true => Ok(bucket),
-            false => Err(denied()),
+        if expected_owner.is_none_or(|o| bucket.is_owned_by(o)) {
+            Ok(bucket)
+        } else {
+            Err(denied())
         }
     }
 
@@ -168,24 +194,27 @@ fn check_acl(acl: Option<&ObjectCannedACL>) -> S3Result<()> {
         ObjectCannedACL::PRIVATE,
         ObjectCannedACL::BUCKET_OWNER_FULL_CONTROL,
     ];
-    match acl.is_none_or(|a| own.iter().any(|o| *o == a.as_str())) {
-        true => Ok(()),
-        false => Err(not_offered("access control lists")),
+    if acl.is_none_or(|a| own.iter().any(|o| *o == a.as_str())) {
+        Ok(())
+    } else {
+        Err(not_offered("access control lists"))
     }
 }
 
 fn check_storage_class(class: Option<&StorageClass>) -> S3Result<()> {
-    match class.is_none_or(|c| c.as_str() == StorageClass::STANDARD) {
-        true => Ok(()),
-        false => Err(not_offered("storage classes besides STANDARD")),
+    if class.is_none_or(|c| c.as_str() == StorageClass::STANDARD) {
+        Ok(())
+    } else {
+        Err(not_offered("storage classes besides STANDARD"))
     }
 }
 
 /// There is one version of each object, which S3 calls `null`.
 fn check_version(version: Option<&String>) -> S3Result<()> {
-    match version.is_none_or(|v| v == "null") {
-        true => Ok(()),
-        false => Err(not_offered("versions")),
+    if version.is_none_or(|v| v == "null") {
+        Ok(())
+    } else {
+        Err(not_offered("versions"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writing, copying and removing objects.
 
 use std::io::{self, Read as _};
+use std::sync::Arc;
 
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, DeleteObjectInput, DeleteObjectOutput,
@@ -14,8 +15,9 @@ use super::{Handler, blocking, check_acl, check_storage_class, check_version, no
 use crate::file::{Headers, Meta, now};
 use crate::hash::to_hex;
 use crate::intake::{Claims, LARGEST_UPLOAD, receive};
-use crate::store::disk_error;
-use crate::store::object::Condition;
+use crate::store::bucket::Bucket;
+use crate::store::object::{Condition, open_object};
+use crate::store::{Store, disk_error};
 
 /// S3's limit for the names and values of user metadata.
 const MOST_USER_METADATA: usize = 2048;
@@ -28,37 +30,30 @@ pub(super) fn check_headers(headers: Headers) -> S3Result<Headers> {
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
-    match size <= MOST_USER_METADATA {
-        true => Ok(headers),
-        false => Err(s3_error!(
+    if size <= MOST_USER_METADATA {
+        Ok(headers)
+    } else {
+        Err(s3_error!(
             MetadataTooLarge,
             "Your metadata headers exceed the maximum allowed metadata size"
-        )),
+        ))
     }
 }
 
+fn check_put(input: &PutObjectInput) -> S3Result<()> {
+    refuse_unkept!(input);
+    refuse!(input, write_offset_bytes);
+    check_acl(input.acl.as_ref())?;
+    check_storage_class(input.storage_class.as_ref())
+}
+
 fn check_copy(input: &CopyObjectInput) -> S3Result<()> {
+    refuse_unkept!(input);
     refuse!(
         input,
-        bucket_key_enabled,
         copy_source_sse_customer_algorithm,
         copy_source_sse_customer_key,
         copy_source_sse_customer_key_md5,
-        grant_full_control,
-        grant_read,
-        grant_read_acp,
-        grant_write_acp,
-        object_lock_legal_hold_status,
-        object_lock_mode,
-        object_lock_retain_until_date,
-        sse_customer_algorithm,
-        sse_customer_key,
-        sse_customer_key_md5,
-        ssekms_encryption_context,
-        ssekms_key_id,
-        server_side_encryption,
-        tagging,
-        website_redirect_location,
     );
     // Objects have no tags here, so copying them is done already.
     if input
@@ -72,6 +67,45 @@ fn check_copy(input: &CopyObjectInput) -> S3Result<()> {
     check_storage_class(input.storage_class.as_ref())
 }
 
+/// A copy that was checked.
+struct Copy {
+    from: Arc<Bucket>,
+    from_key: String,
+    to: Arc<Bucket>,
+    key: String,
+    read_if: ReadIf,
+    /// In place of those of the source.
+    headers: Option<Headers>,
+}
+
+impl Copy {
+    /// Blocks.
+    fn run(self, store: &Store) -> S3Result<Meta> {
+        let fail = |e| disk_error("copy the object", e);
+        let (file, source) = open_object(&self.from, &self.from_key)?;
+        self.read_if.check_source(&source)?;
+        if source.size > LARGEST_UPLOAD {
+            return Err(s3_error!(
+                InvalidRequest,
+                "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120"
+            ));
+        }
+        let mut temp = store.temp_file().map_err(fail)?;
+        let copied = io::copy(&mut file.take(source.size), &mut temp.file).map_err(fail)?;
+        if copied != source.size {
+            return Err(fail(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let meta = Meta {
+            key: self.key,
+            modified: now(),
+            headers: self.headers.unwrap_or_else(|| source.headers.clone()),
+            ..source
+        };
+        store.put_object(&self.to, temp, &meta, &Condition::default())?;
+        Ok(meta)
+    }
+}
+
 impl Handler {
     pub(super) async fn do_put_object(
         &self,
@@ -83,31 +117,13 @@ impl Handler {
             trailing_headers,
             ..
         } = req;
-        refuse!(
-            input,
-            bucket_key_enabled,
-            grant_full_control,
-            grant_read,
-            grant_read_acp,
-            grant_write_acp,
-            object_lock_legal_hold_status,
-            object_lock_mode,
-            object_lock_retain_until_date,
-            sse_customer_algorithm,
-            sse_customer_key,
-            sse_customer_key_md5,
-            ssekms_encryption_context,
-            ssekms_key_id,
-            server_side_encryption,
-            tagging,
-            website_redirect_location,
-            write_offset_bytes,
-        );
-        check_acl(input.acl.as_ref())?;
-        check_storage_class(input.storage_class.as_ref())?;
+        check_put(&input)?;
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_ref())?;
         let condition = Condition::for_write(input.if_match.take(), input.if_none_match.as_ref())?;
-        let named = input.checksum_algorithm.as_ref().map(|a| a.as_str());
+        let named = input
+            .checksum_algorithm
+            .as_ref()
+            .map(s3s::dto::ChecksumAlgorithm::as_str);
         let claims = Claims::new(
             input.content_length,
             input.content_md5.take(),
@@ -185,31 +201,15 @@ impl Handler {
             unmodified_since: input.copy_source_if_unmodified_since,
         };
         let store = self.store();
-        let meta = blocking(move || {
-            let fail = |e| disk_error("copy the object", e);
-            let (file, source) = store.open_object(&from, &from_key)?;
-            read_if.check_source(&source)?;
-            if source.size > LARGEST_UPLOAD {
-                return Err(s3_error!(
-                    InvalidRequest,
-                    "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120"
-                ));
-            }
-            let mut temp = store.temp_file().map_err(fail)?;
-            let copied = io::copy(&mut file.take(source.size), &mut temp.file).map_err(fail)?;
-            if copied != source.size {
-                return Err(fail(io::ErrorKind::UnexpectedEof.into()));
-            }
-            let meta = Meta {
-                key: input.key,
-                modified: now(),
-                headers: replaced.unwrap_or_else(|| source.headers.clone()),
-                ..source
-            };
-            store.put_object(&to, temp, &meta, &Condition::default())?;
-            Ok(meta)
-        })
-        .await?;
+        let copy = Copy {
+            from,
+            from_key,
+            to,
+            key: input.key,
+            read_if,
+            headers: replaced,
+        };
+        let meta = blocking(move || copy.run(&store)).await?;
         let mut result = CopyObjectResult {
             e_tag: Some(ETag::Strong(meta.etag.clone())),
             last_modified: Some(meta.modified()),

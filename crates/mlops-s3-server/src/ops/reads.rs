@@ -14,7 +14,7 @@ use crate::file::{Meta, timestamp};
 use crate::hash::Covers;
 use crate::outlet::Outlet;
 use crate::store::disk_error;
-use crate::store::object::matches;
+use crate::store::object::{matches, open_object};
 
 /// What S3 says when an object was uploaded without a type.
 const NO_TYPE: &str = "binary/octet-stream";
@@ -177,7 +177,6 @@ impl Handler {
         );
         check_version(input.version_id.as_ref())?;
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_ref())?;
-        let store = self.store();
         let read_if = ReadIf {
             matching: input.if_match,
             none_matching: input.if_none_match,
@@ -185,7 +184,7 @@ impl Handler {
             unmodified_since: input.if_unmodified_since,
         };
         let (meta, bytes, content_range, outlet) = blocking(move || {
-            let (file, meta) = store.open_object(&bucket, &input.key)?;
+            let (file, meta) = open_object(&bucket, &input.key)?;
             read_if.check(&meta)?;
             let (bytes, content_range) = select(input.range, meta.size)?;
             let outlet =
@@ -216,9 +215,8 @@ impl Handler {
         );
         check_version(input.version_id.as_ref())?;
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_ref())?;
-        let store = self.store();
         let key = input.key;
-        let (_, meta) = blocking(move || store.open_object(&bucket, &key)).await?;
+        let (_, meta) = blocking(move || open_object(&bucket, &key)).await?;
         let read_if = ReadIf {
             matching: input.if_match,
             none_matching: input.if_none_match,

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
+use http::HeaderMap;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
     CommonPrefix, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
@@ -11,7 +12,7 @@ use s3s::dto::{
     MultipartUpload, Part as PartLine, Range, StorageClass, UploadPartCopyInput,
     UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
-use s3s::{S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
 
 use super::lists::{Names, limit, owner_of};
 use super::objects::check_headers;
@@ -21,8 +22,10 @@ use crate::file::{now, timestamp};
 use crate::hash::{Algorithm, Covers, Digests, Hasher, to_hex};
 use crate::intake::{Claims, LARGEST_UPLOAD, receive};
 use crate::store::bucket::Bucket;
-use crate::store::object::Condition;
-use crate::store::upload::{Chosen, Expected, Part, Received, Slot, Upload, UploadInfo};
+use crate::store::object::{Condition, open_object};
+use crate::store::upload::{
+    Chosen, Expected, Part, Received, Slot, Upload, UploadInfo, all_uploads, find_upload,
+};
 use crate::store::{Store, disk_error};
 
 /// S3's limit.
@@ -100,6 +103,33 @@ fn record(store: &Store, slot: Slot, size: u64, digests: Digests) -> S3Result<Pa
     store.record_part(slot, received)
 }
 
+/// What the client claims about a part, and whether that fits the upload.
+fn part_claims(
+    input: &mut UploadPartInput,
+    upload: &Upload,
+    headers: &HeaderMap,
+    trailers: Option<TrailingHeaders>,
+) -> S3Result<Claims> {
+    let planned = upload.info.checksum.map(|(algorithm, _)| algorithm.name());
+    let given = given_checksum!(input)?;
+    if let (Some(planned), Some((given, _))) = (planned, &given)
+        && given.name() != planned
+    {
+        return Err(s3_error!(
+            InvalidRequest,
+            "Checksum Type mismatch occurred, expected checksum Type: {planned}, actual checksum Type: {}",
+            given.name()
+        ));
+    }
+    let named = input
+        .checksum_algorithm
+        .as_ref()
+        .map(ChecksumAlgorithm::as_str)
+        .or(planned);
+    let md5 = input.content_md5.take();
+    Claims::new(input.content_length, md5, given, named, headers, trailers)
+}
+
 /// What `UploadPartCopy` reads.
 struct Source {
     bucket: Arc<Bucket>,
@@ -111,7 +141,7 @@ struct Source {
 /// Copies a part from an object. Blocks.
 fn copy_part(store: &Store, upload: &Arc<Upload>, number: u16, source: &Source) -> S3Result<Part> {
     let fail = |e| disk_error("copy a part", e);
-    let (mut file, meta) = store.open_object(&source.bucket, &source.key)?;
+    let (mut file, meta) = open_object(&source.bucket, &source.key)?;
     source.read_if.check_source(&meta)?;
     let bytes = match &source.range {
         None => 0..meta.size,
@@ -151,25 +181,7 @@ impl Handler {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let initiator = caller(&req)?.access_key.clone();
         let S3Request { input, .. } = req;
-        refuse!(
-            input,
-            bucket_key_enabled,
-            grant_full_control,
-            grant_read,
-            grant_read_acp,
-            grant_write_acp,
-            object_lock_legal_hold_status,
-            object_lock_mode,
-            object_lock_retain_until_date,
-            sse_customer_algorithm,
-            sse_customer_key,
-            sse_customer_key_md5,
-            ssekms_encryption_context,
-            ssekms_key_id,
-            server_side_encryption,
-            tagging,
-            website_redirect_location,
-        );
+        refuse_unkept!(input);
         check_acl(input.acl.as_ref())?;
         check_storage_class(input.storage_class.as_ref())?;
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_ref())?;
@@ -214,33 +226,9 @@ impl Handler {
         );
         let number = part_number(input.part_number)?;
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_ref())?;
-        let store = self.store();
         let (key, id) = (input.key.clone(), input.upload_id.clone());
-        let upload = blocking(move || store.upload(&bucket, &key, &id)).await?;
-        let planned = upload.info.checksum.map(|(algorithm, _)| algorithm.name());
-        let given = given_checksum!(input)?;
-        if let (Some(planned), Some((given, _))) = (planned, &given)
-            && given.name() != planned
-        {
-            return Err(s3_error!(
-                InvalidRequest,
-                "Checksum Type mismatch occurred, expected checksum Type: {planned}, actual checksum Type: {}",
-                given.name()
-            ));
-        }
-        let named = input
-            .checksum_algorithm
-            .as_ref()
-            .map(|a| a.as_str())
-            .or(planned);
-        let claims = Claims::new(
-            input.content_length,
-            input.content_md5.take(),
-            given,
-            named,
-            &headers,
-            trailing_headers,
-        )?;
+        let upload = blocking(move || find_upload(&bucket, &key, &id)).await?;
+        let claims = part_claims(&mut input, &upload, &headers, trailing_headers)?;
         let body = input
             .body
             .take()
@@ -303,7 +291,7 @@ impl Handler {
         };
         let store = self.store();
         let part = blocking(move || {
-            let upload = store.upload(&bucket, &input.key, &input.upload_id)?;
+            let upload = find_upload(&bucket, &input.key, &input.upload_id)?;
             copy_part(&store, &upload, number, &source)
         })
         .await?;
@@ -345,7 +333,7 @@ impl Handler {
         let (key, id) = (input.key.clone(), input.upload_id);
         let store = self.store();
         let meta = blocking(move || {
-            let upload = store.upload(&bucket, &key, &id)?;
+            let upload = find_upload(&bucket, &key, &id)?;
             store.complete_upload(&bucket, &upload, &parts, &condition, &expected)
         })
         .await?;
@@ -370,7 +358,7 @@ impl Handler {
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_ref())?;
         let store = self.store();
         blocking(move || {
-            let upload = store.upload(&bucket, &input.key, &input.upload_id)?;
+            let upload = find_upload(&bucket, &input.key, &input.upload_id)?;
             store.abort_upload(&bucket, &upload)
         })
         .await?;
@@ -392,10 +380,9 @@ impl Handler {
         let limit = limit(input.max_parts)?;
         let after = input.part_number_marker.unwrap_or_default();
         let owner = owner_of(&bucket);
-        let store = self.store();
         let (key, id) = (input.key.clone(), input.upload_id.clone());
         let (upload, mut parts) = blocking(move || {
-            let upload = store.upload(&bucket, &key, &id)?;
+            let upload = find_upload(&bucket, &key, &id)?;
             let parts = upload.parts()?;
             Ok((upload, parts))
         })
@@ -441,8 +428,7 @@ impl Handler {
         let prefix = input.prefix.clone().unwrap_or_default();
         let after = input.key_marker.clone().unwrap_or_default();
         let owner = owner_of(&bucket);
-        let store = self.store();
-        let mut uploads = blocking(move || store.all_uploads(&bucket)).await?;
+        let mut uploads = blocking(move || all_uploads(&bucket)).await?;
         let position = input
             .upload_id_marker
             .as_ref()

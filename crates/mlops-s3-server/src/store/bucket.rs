@@ -78,15 +78,16 @@ impl Store {
         let fail = |e| disk_error("create the bucket", e);
         let mut buckets = write(&self.buckets);
         if let Some(found) = buckets.get(name) {
-            return Err(match found.is_owned_by(owner) {
-                true => s3_error!(
+            return Err(if found.is_owned_by(owner) {
+                s3_error!(
                     BucketAlreadyOwnedByYou,
                     "Your previous request to create the named bucket succeeded and you already own it."
-                ),
-                false => s3_error!(
+                )
+            } else {
+                s3_error!(
                     BucketAlreadyExists,
                     "The requested bucket name is not available."
-                ),
+                )
             });
         }
         let dir = self.root.join("buckets").join(name);

@@ -125,7 +125,7 @@ pub(crate) fn list(objects: &Path, query: &Query) -> io::Result<Page> {
     };
     match query.prefix.rsplit_once('/') {
         Some((folders, _)) => {
-            walk.enter(format!("{folders}/"), &names::folder_path(objects, folders))?
+            walk.enter(format!("{folders}/"), &names::folder_path(objects, folders))?;
         }
         None => walk.enter(String::new(), objects)?,
     }

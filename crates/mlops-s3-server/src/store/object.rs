@@ -53,67 +53,60 @@ pub(crate) fn matches(condition: &ETagCondition, etag: &str) -> bool {
     }
 }
 
+/// Opens an object for reading.
+pub(crate) fn open_object(bucket: &Bucket, key: &str) -> S3Result<(File, Meta)> {
+    match file::open(&names::object_path(&bucket.objects(), key)) {
+        Ok(found) => Ok(found),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(no_such_key()),
+        Err(e) => Err(disk_error("read the object", e)),
+    }
+}
+
+/// Decides on a conditional write.
+///
+/// Without the key's lock this is a hint only.
+pub(crate) fn check(bucket: &Bucket, key: &str, condition: &Condition) -> S3Result<()> {
+    if condition.is_empty() {
+        return Ok(());
+    }
+    let failed = || {
+        s3_error!(
+            PreconditionFailed,
+            "At least one of the pre-conditions you specified did not hold"
+        )
+    };
+    let path = names::object_path(&bucket.objects(), key);
+    let current = match file::open(&path) {
+        Ok((_, meta)) => meta,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return if condition.if_match.is_some() || condition.size.is_some() {
+                Err(no_such_key())
+            } else {
+                Ok(())
+            };
+        }
+        Err(e) => return Err(disk_error("read the object", e)),
+    };
+    if condition.if_none_match {
+        return Err(failed());
+    }
+    if condition
+        .if_match
+        .as_ref()
+        .is_some_and(|c| !matches(c, &current.etag))
+    {
+        return Err(failed());
+    }
+    if condition
+        .size
+        .is_some_and(|s| u64::try_from(s) != Ok(current.size))
+    {
+        return Err(failed());
+    }
+    Ok(())
+}
+
 impl Store {
-    /// Opens an object for reading.
-    pub(crate) fn open_object(&self, bucket: &Bucket, key: &str) -> S3Result<(File, Meta)> {
-        match file::open(&names::object_path(&bucket.objects(), key)) {
-            Ok(found) => Ok(found),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(no_such_key()),
-            Err(e) => Err(disk_error("read the object", e)),
-        }
-    }
-
-    fn check(&self, bucket: &Bucket, key: &str, condition: &Condition) -> S3Result<()> {
-        if condition.is_empty() {
-            return Ok(());
-        }
-        let failed = || {
-            s3_error!(
-                PreconditionFailed,
-                "At least one of the pre-conditions you specified did not hold"
-            )
-        };
-        let path = names::object_path(&bucket.objects(), key);
-        let current = match file::open(&path) {
-            Ok((_, meta)) => meta,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return match condition.if_match.is_some() || condition.size.is_some() {
-                    true => Err(no_such_key()),
-                    false => Ok(()),
-                };
-            }
-            Err(e) => return Err(disk_error("read the object", e)),
-        };
-        if condition.if_none_match {
-            return Err(failed());
-        }
-        if condition
-            .if_match
-            .as_ref()
-            .is_some_and(|c| !matches(c, &current.etag))
-        {
-            return Err(failed());
-        }
-        if condition
-            .size
-            .is_some_and(|s| u64::try_from(s) != Ok(current.size))
-        {
-            return Err(failed());
-        }
-        Ok(())
-    }
-
-    /// Checks the condition ahead of an upload that would be in vain. The
-    /// decision is taken by [`put_in_place`](Self::put_in_place).
-    pub(crate) fn precheck(
-        &self,
-        bucket: &Bucket,
-        key: &str,
-        condition: &Condition,
-    ) -> S3Result<()> {
-        self.check(bucket, key, condition)
-    }
-
     /// Writes the metadata behind the data in `temp`, then makes both the
     /// object of this key, if the condition holds.
     pub(crate) fn put_object(
@@ -146,7 +139,7 @@ impl Store {
             return Err(no_such_bucket());
         }
         let _key = self.lock_key(&bucket.name, key);
-        self.check(bucket, key, condition)?;
+        check(bucket, key, condition)?;
         place(&names::object_path(&bucket.objects(), key))
             .map_err(|e| disk_error("store the object", e))
     }
@@ -159,7 +152,7 @@ impl Store {
         condition: &Condition,
     ) -> S3Result<()> {
         let _key = self.lock_key(&bucket.name, key);
-        self.check(bucket, key, condition)?;
+        check(bucket, key, condition)?;
         let objects = bucket.objects();
         let path = names::object_path(&objects, key);
         match fs::remove_file(&path) {

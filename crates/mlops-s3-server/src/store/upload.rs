@@ -212,55 +212,6 @@ impl Store {
         Ok(id)
     }
 
-    /// The unfinished upload with this id and key.
-    pub(crate) fn upload(&self, bucket: &Bucket, key: &str, id: &str) -> S3Result<Arc<Upload>> {
-        // The id becomes a folder name, so it must be one of ours.
-        if !is_id(id) {
-            return Err(no_such_upload());
-        }
-        let mut uploads = lock(&bucket.uploads);
-        let upload = match uploads.get(id) {
-            Some(found) => Arc::clone(found),
-            None => match Upload::load(bucket.uploads_dir().join(id), id) {
-                Ok(loaded) => {
-                    let loaded = Arc::new(loaded);
-                    uploads.insert(id.to_owned(), Arc::clone(&loaded));
-                    loaded
-                }
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(no_such_upload()),
-                Err(e) => return Err(disk_error("read the upload", e)),
-            },
-        };
-        if upload.info.key != key {
-            return Err(no_such_upload());
-        }
-        Ok(upload)
-    }
-
-    /// All unfinished uploads of a bucket, by key, then by time.
-    pub(crate) fn all_uploads(&self, bucket: &Bucket) -> S3Result<Vec<(String, UploadInfo)>> {
-        let fail = |e| disk_error("list the uploads", e);
-        let mut found = Vec::new();
-        for entry in fs::read_dir(bucket.uploads_dir()).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
-            let Ok(id) = entry.file_name().into_string() else {
-                continue;
-            };
-            if !is_id(&id) {
-                continue;
-            }
-            match Upload::load(entry.path(), &id) {
-                Ok(upload) => found.push((id, upload.info)),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(fail(e)),
-            }
-        }
-        found.sort_unstable_by(|(id, a), (id_b, b)| {
-            (&a.key, a.initiated, id).cmp(&(&b.key, b.initiated, id_b))
-        });
-        Ok(found)
-    }
-
     /// Opens the file that the part will be written to, at the right place.
     /// `size` is what the client announced.
     pub(crate) fn open_slot(
@@ -293,17 +244,14 @@ impl Store {
         };
         let mut options = File::options();
         options.read(true).write(true).mode(0o600);
-        let (place, file) = match stride {
-            Some(stride) => {
-                let file = options.create(true).truncate(false).open(upload.data());
-                (Place::Data { stride }, file)
-            }
-            None => {
-                let unique = self.counter.fetch_add(1, Ordering::Relaxed);
-                let name = format!("{number}-{}-{unique}.part", now());
-                let file = options.create_new(true).open(upload.dir.join(&name));
-                (Place::File { name }, file)
-            }
+        let (place, file) = if let Some(stride) = stride {
+            let file = options.create(true).truncate(false).open(upload.data());
+            (Place::Data { stride }, file)
+        } else {
+            let unique = self.counter.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{number}-{}-{unique}.part", now());
+            let file = options.create_new(true).open(upload.dir.join(&name));
+            (Place::File { name }, file)
         };
         let file = match file {
             Ok(file) => file,
@@ -387,7 +335,7 @@ impl Store {
         let all = upload.parts()?;
         let parts = choose(&all, chosen)?;
         let meta = assemble(upload, &parts, expected)?;
-        self.precheck(bucket, &upload.info.key, condition)?;
+        super::object::check(bucket, &upload.info.key, condition)?;
         let in_place =
             parts.len() == all.len() && state.taken.len() == parts.len() && is_contiguous(&parts);
         if in_place {
@@ -419,6 +367,55 @@ impl Store {
         }
         Ok(meta)
     }
+}
+
+/// The unfinished upload with this id and key.
+pub(crate) fn find_upload(bucket: &Bucket, key: &str, id: &str) -> S3Result<Arc<Upload>> {
+    // The id becomes a folder name, so it must be one of ours.
+    if !is_id(id) {
+        return Err(no_such_upload());
+    }
+    let mut uploads = lock(&bucket.uploads);
+    let upload = match uploads.get(id) {
+        Some(found) => Arc::clone(found),
+        None => match Upload::load(bucket.uploads_dir().join(id), id) {
+            Ok(loaded) => {
+                let loaded = Arc::new(loaded);
+                uploads.insert(id.to_owned(), Arc::clone(&loaded));
+                loaded
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(no_such_upload()),
+            Err(e) => return Err(disk_error("read the upload", e)),
+        },
+    };
+    if upload.info.key != key {
+        return Err(no_such_upload());
+    }
+    Ok(upload)
+}
+
+/// All unfinished uploads of a bucket, by key, then by time.
+pub(crate) fn all_uploads(bucket: &Bucket) -> S3Result<Vec<(String, UploadInfo)>> {
+    let fail = |e| disk_error("list the uploads", e);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(bucket.uploads_dir()).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let Ok(id) = entry.file_name().into_string() else {
+            continue;
+        };
+        if !is_id(&id) {
+            continue;
+        }
+        match Upload::load(entry.path(), &id) {
+            Ok(upload) => found.push((id, upload.info)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(fail(e)),
+        }
+    }
+    found.sort_unstable_by(|(id, a), (id_b, b)| {
+        (&a.key, a.initiated, id).cmp(&(&b.key, b.initiated, id_b))
+    });
+    Ok(found)
 }
 
 /// What the client says the whole object is.
@@ -551,8 +548,9 @@ fn copy_part(upload: &Upload, part: &Part, out: &mut File) -> io::Result<()> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
     let copied = io::copy(&mut file.take(part.size), out)?;
-    match copied == part.size {
-        true => Ok(()),
-        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    if copied == part.size {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
 }
