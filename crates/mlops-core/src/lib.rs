@@ -9,6 +9,7 @@ pub mod hook;
 mod name;
 pub mod observation;
 pub mod plan;
+pub mod platform;
 pub mod probe;
 pub mod process;
 pub mod provider;
@@ -29,6 +30,7 @@ pub use name::{
 };
 pub use observation::{Found, Observation, Observed, Owner};
 pub use plan::{Action, Change, Plan};
+pub use platform::{Diagnostic, Diagnostics, Platform};
 pub use probe::{Finding, Probe};
 pub use provider::{Context, Endpoints, Prober, Provider, SecretStore};
 pub use report::Report;
