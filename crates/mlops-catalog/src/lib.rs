@@ -1,1 +1,10 @@
-//! The components of an MLOps platform as data, and the resolution of a platform into a graph.
+#![doc = include_str!("../README.md")]
+
+mod catalog;
+pub mod component;
+mod embedded;
+mod resolve;
+
+pub use catalog::Catalog;
+pub use component::{Component, Profile, Sample};
+pub use resolve::{load, resolve};

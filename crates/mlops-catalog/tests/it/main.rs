@@ -1,0 +1,3 @@
+//! Tests of the catalogue as a user of the crate sees it.
+
+mod graph;
