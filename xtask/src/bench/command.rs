@@ -3,10 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::figure::{Goal, Row, process_millis};
-use super::{BenchArguments, Results, release, version};
+use super::{BenchArguments, Results, program_version, release};
+use crate::shell::capture;
 
 /// Starts are short, so more of them are cheap and steady the median.
 const STARTS_PER_ROUND: u32 = 5;
@@ -14,8 +15,12 @@ const STARTS_PER_ROUND: u32 = 5;
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
     let program = release(&["--package", "mlops-bin", "--bin", "mlops"], "mlops")?;
 
+    let help = capture(Command::new(&program).arg("--help"))?;
+    ensure!(
+        help.contains("Usage: mlops"),
+        "`mlops --help` tells no usage"
+    );
     let (mut ours, mut peers) = (Vec::new(), Vec::new());
-    process_millis(Command::new(&program).arg("--help"))?;
     for _ in 0..arguments.rounds * STARTS_PER_ROUND {
         ours.push(process_millis(Command::new(&program).arg("--help"))?);
         peers.push(process_millis(&mut Command::new("true"))?);
@@ -38,9 +43,6 @@ pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
             Row::new("stripped binary", "MB", &[megabytes], Goal::AtMost(40.0))?,
         ],
         notes: vec!["`true` is what starting any process costs here.".to_owned()],
-        versions: vec![(
-            "mlops".to_owned(),
-            version(&program, "--version")?.replace("mlops ", ""),
-        )],
+        versions: vec![("mlops".to_owned(), program_version(&program)?)],
     })
 }

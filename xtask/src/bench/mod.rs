@@ -8,6 +8,7 @@ mod command;
 mod figure;
 mod machine;
 mod page;
+mod plan;
 mod s3;
 mod server;
 
@@ -16,7 +17,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::shell::{cargo, root, run, say};
+use crate::shell::{capture, cargo, root, run, say};
 use figure::Row;
 use page::{Measured, Page};
 
@@ -54,6 +55,11 @@ const ALL: &[Bench] = &[
         name: "command",
         title: "The command itself",
         measure: command::measure,
+    },
+    Bench {
+        name: "plan",
+        title: "Planning without a network",
+        measure: plan::measure,
     },
     Bench {
         name: "s3",
@@ -115,12 +121,11 @@ fn release(what: &[&str], path: &str) -> Result<std::path::PathBuf> {
     Ok(target.join("release").join(path))
 }
 
-/// The first line that `program` prints about its version.
-fn version(program: &std::path::Path, argument: &str) -> Result<String> {
-    let output = Command::new(program)
-        .arg(argument)
-        .output()
-        .with_context(|| format!("failed to start `{}`", program.display()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+/// The version of our program, as it says it.
+fn program_version(program: &std::path::Path) -> Result<String> {
+    let text = capture(Command::new(program).arg("--version"))?;
+    let version = text.trim().strip_prefix("mlops ");
+    Ok(version
+        .context("`mlops --version` does not say `mlops VERSION`")?
+        .to_owned())
 }

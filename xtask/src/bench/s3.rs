@@ -109,7 +109,7 @@ pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
             "1,000 objects of 100 KB over 8 kept connections, then one of 1 GB over one; client and server share the \
              machine. The client has one thread, and its requests are signed beforehand with an unsigned payload."
                 .to_owned(),
-            "Neither server waits for the disk (no fsync); both keep an object as a file on the same file system."
+            "Neither server waits for the disk (no fsync), both keep connections (the gateway with `--keep-alive`), and both keep an object as a file on the same file system."
                 .to_owned(),
         ],
         versions: vec![
@@ -194,7 +194,13 @@ fn start_gateway(program: &Path, scratch: &Path) -> Result<Server> {
     fs::create_dir(&data)?;
     let mut command = Command::new(program);
     command
-        .args(["--quiet", "--port", &address.to_string(), "posix"])
+        .args([
+            "--quiet",
+            "--keep-alive",
+            "--port",
+            &address.to_string(),
+            "posix",
+        ])
         .arg(data);
     for ((_, value), name) in KEYS.into_iter().zip(["ROOT_ACCESS_KEY", "ROOT_SECRET_KEY"]) {
         command.env(name, value);
