@@ -65,3 +65,24 @@ fn read_report() {
         "{text}"
     );
 }
+
+#[test]
+fn plan_without_platform() {
+    let text = run(&mut example("plan_without_platform"));
+    assert!(text.contains("+ create process/mlflow"), "{text}");
+    assert!(text.contains("+ create served-model/iris"), "{text}");
+    assert!(text.contains("mlflow/artifacts (s3-binding)"), "{text}");
+}
+
+#[test]
+fn add_component() {
+    let text = run(&mut example("add_component"));
+    for line in [
+        "secret/notes/postgres-password",
+        "postgres-role/notes",
+        "postgres-database/notes",
+        "process/notes",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+}
