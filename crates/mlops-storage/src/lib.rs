@@ -1,1 +1,15 @@
-//! Buckets, keys, roles and databases for an MLOps platform, created idempotently and proven.
+#![doc = include_str!("../README.md")]
+
+#[cfg(any(feature = "postgres", feature = "s3"))]
+pub mod fake;
+mod mark;
+mod outcome;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(any(feature = "postgres", feature = "s3"))]
+mod support;
+
+pub use mark::Mark;
+pub use outcome::{Foreign, Outcome};
