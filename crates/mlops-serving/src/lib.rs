@@ -1,1 +1,5 @@
-//! MLflow registry client, Open Inference Protocol client, and the way from a registered model to a served one.
+#![doc = include_str!("../README.md")]
+
+pub mod http;
+pub mod mlflow;
+pub mod oip;
