@@ -27,7 +27,7 @@ const HEAD: &str = "#
 # Only the name is needed: what is not said here comes from the profile.
 ";
 
-const BODY: &str = r#"
+const BODY: &str = r"
 # Where it runs: `local` is this machine.
 target: local
 
@@ -71,4 +71,4 @@ size: small
 # local:
 #   python: /usr/bin/python3.12
 #   postgres: /usr/lib/postgresql/17/bin
-"#;
+";

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{
     DuplicateKeyPolicy, Error as YamlError, MergeKeyPolicy, MessageFormatter as _, Options,
     UserMessageFormatter,
@@ -18,6 +19,12 @@ pub const MAX_BYTES: usize = 4 << 20;
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 24;
+
+/// The most anchors (`&NAME`) that are read.
+const MAX_ANCHORS: usize = 64;
+
+/// The most aliases (`*NAME`) that are read.
+const MAX_ALIASES: usize = 256;
 
 /// The longest line that a snippet shows, in characters.
 const MAX_SNIPPET: usize = 120;
@@ -189,12 +196,14 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
-            flow_nesting_limit: MAX_DEPTH,
+            // Above the depth, whose message is clearer.
+            flow_nesting_limit: 2 * MAX_DEPTH,
             max_events: 1_000_000,
             max_nodes: 500_000,
-            max_anchors: 64,
-            max_aliases: 256,
-            max_documents: 1,
+            max_anchors: MAX_ANCHORS,
+            max_aliases: MAX_ALIASES,
+            // One more than is read, so that the message is of documents and not of limits.
+            max_documents: 2,
             max_total_scalar_bytes: MAX_BYTES,
         },
         duplicate_keys: duplicate_keys,
@@ -211,39 +220,54 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
 
 /// The parser's errors in our words, with what to do.
 fn explain(error: &YamlError) -> (String, Option<String>) {
-    let hint = |text: &str| Some(text.to_owned());
-    match error {
-        YamlError::Eof { .. } => (
-            "the file is empty".to_owned(),
-            hint("one line is enough: `name: demo`"),
-        ),
+    let (message, hint) = match error {
+        YamlError::Eof { .. } => ("the file is empty", "one line is enough: `name: demo`"),
         YamlError::MultipleDocuments { .. } => (
-            "the file holds more than one document".to_owned(),
-            hint("take the line `---` out"),
+            "the file holds more than one document",
+            "take the line `---` out",
         ),
         YamlError::QuotingRequired { .. } => (
-            "expected a text, and this can be taken for something else".to_owned(),
-            hint("put it in quotes"),
+            "expected a text, and this can be taken for something else",
+            "put it in quotes",
         ),
-        YamlError::MergeKeyNotAllowed { .. } => (
-            "merge keys (`<<`) are not read".to_owned(),
-            hint("write the entries out"),
-        ),
-        YamlError::Budget { .. } => {
-            let text = UserMessageFormatter.format_message(error).into_owned();
-            (text, hint("the file is too large or nested too deeply"))
+        YamlError::MergeKeyNotAllowed { .. } => {
+            ("merge keys (`<<`) are not read", "write the entries out")
         }
         YamlError::UnknownAnchor { .. } => (
-            UserMessageFormatter.format_message(error).into_owned(),
-            hint("define it with `&NAME` before it is used with `*NAME`"),
+            "nothing of that name was defined before",
+            "define it with `&NAME` before it is used with `*NAME`",
         ),
-        _ => (
-            UserMessageFormatter
-                .format_message(error)
-                .escape_debug()
-                .to_string(),
-            None,
+        YamlError::RecursiveReferencesRequireWeakTypes { .. } => (
+            "an anchor cannot be part of itself",
+            "write the entries out",
         ),
+        YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasExpansionLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. } => (
+            "the aliases stand for too much",
+            "write the entries out, or use fewer of them",
+        ),
+        YamlError::AliasError { error, .. } => return explain(error),
+        YamlError::Budget { breach, .. } => return (explain_breach(breach), None),
+        _ => {
+            let text = UserMessageFormatter.format_message(error);
+            let hint = text
+                .contains("tabs disallowed")
+                .then(|| "indent with spaces".to_owned());
+            return (text.replace(char::is_control, " "), hint);
+        }
+    };
+    (message.to_owned(), Some(hint.to_owned()))
+}
+
+fn explain_breach(breach: &BudgetBreach) -> String {
+    match breach {
+        BudgetBreach::Depth { .. } => {
+            format!("the file is nested more than {MAX_DEPTH} levels deep")
+        }
+        BudgetBreach::Anchors { .. } => format!("the file has more than {MAX_ANCHORS} anchors"),
+        BudgetBreach::Aliases { .. } => format!("the file has more than {MAX_ALIASES} aliases"),
+        _ => "the file holds too much".to_owned(),
     }
 }
 
@@ -253,18 +277,8 @@ fn conceal(line: &str, column: Option<usize>) -> String {
     if let Some(column) = column {
         return line.chars().take(column).chain(['…']).collect();
     }
-    if let Some((key, value)) = line.split_once(':') {
-        let name = key
-            .trim()
-            .trim_start_matches(['-', ' ', '"', '\'', '{'])
-            .to_ascii_lowercase();
-        let names_secret = ["password", "secret", "token", "passwd"]
-            .iter()
-            .any(|word| name.contains(word));
-        let value = value.trim_start();
-        if names_secret && !value.is_empty() && !value.starts_with(['{', '#']) {
-            return format!("{key}: …");
-        }
+    if let Some(start) = secret_value(line) {
+        return line.get(..start).unwrap_or_default().to_owned() + "…";
     }
     if let Some((before, rest)) = line.split_once("://")
         && let Some((_, after)) = rest.split_once('@')
@@ -273,4 +287,22 @@ fn conceal(line: &str, column: Option<usize>) -> String {
         return format!("{before}://…@{after}");
     }
     line.to_owned()
+}
+
+/// Where the value of the first key begins whose name speaks of a secret, unless it is a reference.
+fn secret_value(line: &str) -> Option<usize> {
+    let lower = line.to_ascii_lowercase();
+    ["password", "passwd", "secret", "token"]
+        .iter()
+        .flat_map(|word| lower.match_indices(word))
+        .filter_map(|(at, _)| {
+            let rest = lower.get(at..)?;
+            let colon = at + rest.find(|c: char| !(c.is_alphanumeric() || "_-\"'".contains(c)))?;
+            let value = lower.get(colon..)?.strip_prefix(':')?;
+            let start = line.len() - value.trim_start().len();
+            let is_written_out =
+                !value.trim().is_empty() && !value.trim_start().starts_with(['{', '#']);
+            is_written_out.then_some(start)
+        })
+        .min()
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::problems::did_you_mean;
 use super::tree::{Key, Node, Place, Tree};
@@ -102,20 +102,8 @@ impl<'a> Checker<'a> {
             Some(&"array") => self.list(node, schema, name),
             Some(&"string") => self.text(node, name),
             Some(&"integer") => self.integer(node, schema),
-            Some(&"number") => match &node.tree {
-                Tree::Number(number) => Some(Value::Number(number.clone())),
-                _ => {
-                    self.expected(node, "a number", name);
-                    None
-                }
-            },
-            Some(&"boolean") => match &node.tree {
-                Tree::Bool(value) => Some(Value::Bool(*value)),
-                _ => {
-                    self.expected(node, "true or false", name);
-                    None
-                }
-            },
+            Some(&"number") => self.number(node, name),
+            Some(&"boolean") => self.boolean(node, name),
             _ => Some(self.anything(node)),
         }
     }
@@ -165,22 +153,18 @@ impl<'a> Checker<'a> {
         name: Option<&'a str>,
     ) -> Option<Value> {
         let known: Vec<&str> = forms.keys().copied().collect();
-        match entries {
-            [(key, _)] => match forms.get(key.text.as_str()) {
-                Some(schema) => self.map(node, schema, name),
-                None => {
-                    let hint = did_you_mean(&key.text, &known);
-                    self.add(key.place, format!("unknown key `{}`", key.text), hint);
-                    None
-                }
-            },
-            _ => {
-                let keys: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
-                let message = format!("expected exactly one of {}", keys.join(", "));
-                self.add(node.place, message, None);
-                None
-            }
-        }
+        let [(key, _)] = entries else {
+            let keys: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+            let message = format!("expected exactly one of {}", keys.join(", "));
+            self.add(node.place, message, None);
+            return None;
+        };
+        let Some(schema) = forms.get(key.text.as_str()) else {
+            let message = format!("unknown key `{}`", key.text.escape_debug());
+            self.add(key.place, message, did_you_mean(&key.text, &known));
+            return None;
+        };
+        self.map(node, schema, name)
     }
 
     fn choice<'v>(
@@ -224,8 +208,29 @@ impl<'a> Checker<'a> {
         Some(Value::String(text.clone()))
     }
 
+    fn number(&mut self, node: &Node, name: Option<&str>) -> Option<Value> {
+        let number = as_number(node);
+        if number.is_none() {
+            self.expected(node, "a number", name);
+        }
+        number.map(Value::Number)
+    }
+
+    fn boolean(&mut self, node: &Node, name: Option<&str>) -> Option<Value> {
+        match &node.tree {
+            Tree::Bool(value) => Some(Value::Bool(*value)),
+            Tree::Text(text) if text == "true" || text == "false" => {
+                Some(Value::Bool(text == "true"))
+            }
+            _ => {
+                self.expected(node, "true or false", name);
+                None
+            }
+        }
+    }
+
     fn integer(&mut self, node: &Node, schema: &Value) -> Option<Value> {
-        let Tree::Number(number) = &node.tree else {
+        let Some(number) = as_number(node) else {
             self.expected(node, "a whole number", None);
             return None;
         };
@@ -247,7 +252,7 @@ impl<'a> Checker<'a> {
             self.add(node.place, message, None);
             return None;
         }
-        Some(Value::Number(number.clone()))
+        Some(Value::Number(number))
     }
 
     fn list(&mut self, node: &Node, schema: &'a Value, name: Option<&str>) -> Option<Value> {
@@ -357,6 +362,15 @@ impl<'a> Checker<'a> {
                 .map(node, &ANYTHING, None)
                 .unwrap_or_else(|| Value::Object(Map::new())),
         }
+    }
+}
+
+/// A number; in quotes it is one as well, as it is for the parser.
+fn as_number(node: &Node) -> Option<Number> {
+    match &node.tree {
+        Tree::Number(number) => Some(number.clone()),
+        Tree::Text(text) => text.parse().ok(),
+        _ => None,
     }
 }
 

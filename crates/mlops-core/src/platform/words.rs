@@ -30,11 +30,11 @@ pub(super) fn check(name: &str, text: &str) -> Option<(String, Option<String>)> 
         _ => return None,
     };
     let error = result.err()?;
-    let message = match error.causes().first() {
-        Some(rule) => rule.clone(),
-        None => format!("this cannot be used: {}", error.doing()),
-    };
-    Some((message, error.hint().map(str::to_owned)))
+    let hint = error.hint().map(str::to_owned);
+    Some(match error.causes().first() {
+        Some(rule) => (rule.clone(), hint),
+        None => (hint.unwrap_or_else(|| error.to_string()), None),
+    })
 }
 
 fn parse<T: FromStr<Err = Error>>(text: &str) -> Result<()> {
