@@ -3,3 +3,5 @@
 pub mod http;
 pub mod mlflow;
 pub mod oip;
+pub mod registry;
+pub mod serve;
