@@ -61,7 +61,7 @@ fn optional(what: &str, place: Result<PathBuf>) -> Option<PathBuf> {
     place
         .inspect_err(|error| {
             say(format_args!(
-                "no {what}, the tests that need it will fail: {error:#}"
+                "{what} is missing, and the tests that need it will fail: {error:#}"
             ));
         })
         .ok()

@@ -12,17 +12,26 @@ use crate::shell::{cargo, status};
 pub(crate) struct TestArguments {
     /// Run only the tests whose names contain one of these.
     filters: Vec<String>,
+    /// Test only these packages; all when none is named.
+    #[arg(short, long = "package", value_name = "NAME")]
+    packages: Vec<String>,
     /// Go on after the first test program that fails.
     #[arg(long)]
     no_fail_fast: bool,
 }
 
-/// The documentation's examples come first and this package's own tests, by Cargo's order, last: so the closing
-/// lines are always those of a test program that ran something. Nothing is printed after them.
+/// Of the whole workspace, the documentation's examples come first and this package's own tests, by Cargo's order,
+/// last: so the closing lines are always those of a test program that ran something. Nothing is printed after them.
 pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
     let needs = Needs::gather()?;
+    let runs: &[&[&str]] = if arguments.packages.is_empty() {
+        &[&["--workspace", "--doc"], &["--workspace", "--all-targets"]]
+    } else {
+        // Cargo refuses `--doc` for a package that has no library; without a choice it tests what there is.
+        &[&[]]
+    };
     let mut worst = ExitCode::SUCCESS;
-    for targets in ["--doc", "--all-targets"] {
+    for targets in runs {
         let ended = status(&mut cargo_test(targets, arguments, &needs))?;
         if !ended.success() {
             worst = code(ended);
@@ -34,8 +43,12 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
     Ok(worst)
 }
 
-fn cargo_test(targets: &str, arguments: &TestArguments, needs: &Needs) -> Command {
-    let mut command = cargo(["test", "--workspace", targets]);
+fn cargo_test(targets: &[&str], arguments: &TestArguments, needs: &Needs) -> Command {
+    let mut command = cargo(["test"]);
+    command.args(targets);
+    for package in &arguments.packages {
+        command.args(["--package", package]);
+    }
     if arguments.no_fail_fast {
         command.arg("--no-fail-fast");
     }
@@ -65,31 +78,21 @@ mod tests {
     fn filters_and_variables_reach_the_tests() {
         let arguments = TestArguments {
             filters: vec!["roles".into(), "keys".into()],
+            packages: vec!["mlops-storage".into()],
             no_fail_fast: true,
         };
         let needs = Needs {
             python: Some(PathBuf::from("/env/bin/python")),
             ..Needs::default()
         };
-        let command = cargo_test("--doc", &arguments, &needs);
-        let words: Vec<_> = command.get_args().collect();
+        let command = cargo_test(&["--doc"], &arguments, &needs);
+        let words: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         assert_eq!(
-            words,
-            [
-                "test",
-                "--workspace",
-                "--doc",
-                "--no-fail-fast",
-                "--",
-                "roles",
-                "keys"
-            ]
+            words.join(" "),
+            "test --doc --package mlops-storage --no-fail-fast -- roles keys"
         );
-        assert!(
-            command
-                .get_envs()
-                .any(|(name, value)| name == "MLOPS_TEST_PYTHON"
-                    && value == Some(OsStr::new("/env/bin/python")))
-        );
+        let told: Vec<_> = command.get_envs().collect();
+        let expected = Some(OsStr::new("/env/bin/python"));
+        assert_eq!(told, [(OsStr::new("MLOPS_TEST_PYTHON"), expected)]);
     }
 }
