@@ -11,14 +11,15 @@ use futures::StreamExt as _;
 use http::HeaderMap;
 use s3s::dto::StreamingBlob;
 use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders, s3_error};
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::JoinError;
 
 use crate::hash::{Algorithm, Digests, Hasher, from_base64, to_base64};
+use crate::pipe::Pipe;
 use crate::store::disk_error;
 use crate::store::temp::Temp;
 use crate::store::upload::Slot;
 
-/// Bytes handed to the disk at once. An upload holds at most two batches.
+/// Bytes handed on at once. An upload holds a few batches.
 const BATCH: usize = 256 << 10;
 /// S3's largest upload in one request.
 pub(crate) const LARGEST_UPLOAD: u64 = 5 << 30;
@@ -165,17 +166,27 @@ impl Claims {
 
 /// The file of an upload; made when the first batch is full, so that a small
 /// object takes one trip to the disk.
-pub(crate) enum Lazy<T> {
-    Not(Box<dyn FnOnce() -> S3Result<T> + Send>),
+enum Lazy<T> {
+    Not(Option<Box<dyn FnOnce() -> S3Result<T> + Send>>),
     Open(T),
 }
 
-impl<T> Lazy<T> {
-    fn open(self) -> S3Result<T> {
-        match self {
-            Self::Not(make) => make(),
-            Self::Open(target) => Ok(target),
+impl<T: Target> Lazy<T> {
+    fn open(&mut self) -> S3Result<&mut T> {
+        if let Self::Not(make) = self {
+            let make = make
+                .take()
+                .ok_or_else(|| s3_error!(InternalError, "The upload lost its file."))?;
+            *self = Self::Open(make()?);
         }
+        match self {
+            Self::Open(target) => Ok(target),
+            Self::Not(_) => Err(s3_error!(InternalError, "The upload lost its file.")),
+        }
+    }
+
+    fn write(&mut self, chunks: &[Bytes]) -> S3Result<()> {
+        write_all(self.open()?.file(), chunks).map_err(|e| disk_error("write the upload", e))
     }
 }
 
@@ -193,9 +204,35 @@ impl<T: Target> Intake<T> {
         self.hasher.update_all(&self.rest);
         let digests = self.hasher.finish();
         claims.check(self.size, &digests)?;
-        let mut target = self.target.open()?;
-        write_all(target.file(), &self.rest).map_err(|e| disk_error("write the upload", e))?;
-        Ok((target, self.size, digests))
+        self.target.write(&self.rest)?;
+        match self.target {
+            Lazy::Open(target) => Ok((target, self.size, digests)),
+            Lazy::Not(_) => Err(s3_error!(InternalError, "The upload lost its file.")),
+        }
+    }
+}
+
+/// Hashes and writes beside each other.
+struct Pipes<T> {
+    hashing: Pipe<Hasher>,
+    writing: Pipe<Lazy<T>>,
+}
+
+impl<T: Target> Pipes<T> {
+    fn new(hasher: Hasher, target: Lazy<T>) -> Self {
+        Self {
+            hashing: Pipe::new(hasher, |hasher, batch| {
+                hasher.update_all(batch);
+                Ok(())
+            }),
+            writing: Pipe::new(target, Lazy::write),
+        }
+    }
+
+    async fn push(&self, batch: Vec<Bytes>) -> S3Result<()> {
+        let batch = Arc::new(batch);
+        self.hashing.push(Arc::clone(&batch)).await?;
+        self.writing.push(batch).await
     }
 }
 
@@ -205,19 +242,16 @@ pub(crate) async fn receive<T: Target>(
     claims: &Claims,
     make: impl FnOnce() -> S3Result<T> + Send + 'static,
 ) -> S3Result<Intake<T>> {
-    let mut hashing: Option<JoinHandle<Hasher>> = None;
-    let mut writing: Option<JoinHandle<S3Result<T>>> = None;
-    let mut target = Some(Lazy::Not(Box::new(make)));
-    let mut hasher = Some(Hasher::new(claims.algorithm));
+    let mut fresh = Some((
+        Hasher::new(claims.algorithm),
+        Lazy::Not(Some(Box::new(make) as Box<_>)),
+    ));
+    let mut pipes: Option<Pipes<T>> = None;
     let (mut batch, mut held, mut size) = (Vec::new(), 0, 0_u64);
-    loop {
-        let chunk = body.next().await.transpose().map_err(body_error)?;
-        let ended = chunk.is_none();
-        if let Some(chunk) = chunk {
-            held += chunk.len();
-            size += chunk.len() as u64;
-            batch.push(chunk);
-        }
+    while let Some(chunk) = body.next().await.transpose().map_err(body_error)? {
+        held += chunk.len();
+        size += chunk.len() as u64;
+        batch.push(chunk);
         if size > LARGEST_UPLOAD {
             return Err(s3_error!(
                 EntityTooLarge,
@@ -231,39 +265,28 @@ pub(crate) async fn receive<T: Target>(
                 "The request body is longer than announced."
             ));
         }
-        if !ended && held < BATCH {
+        if held < BATCH {
             continue;
         }
-        if let Some(job) = hashing.take() {
-            hasher = Some(job.await.map_err(crashed)?);
+        if let Some((hasher, target)) = fresh.take() {
+            pipes = Some(Pipes::new(hasher, target));
         }
-        if let Some(job) = writing.take() {
-            target = Some(Lazy::Open(job.await.map_err(crashed)??));
+        if let Some(pipes) = &pipes {
+            pipes.push(mem::take(&mut batch)).await?;
         }
-        let (Some(mut h), Some(t)) = (hasher.take(), target.take()) else {
-            return Err(s3_error!(InternalError, "The upload lost its file."));
-        };
-        if ended {
-            return Ok(Intake {
-                target: t,
-                hasher: h,
-                rest: batch,
-                size,
-            });
-        }
-        let full = Arc::new(mem::take(&mut batch));
         held = 0;
-        let to_hash = Arc::clone(&full);
-        hashing = Some(spawn_blocking(move || {
-            h.update_all(&to_hash);
-            h
-        }));
-        writing = Some(spawn_blocking(move || {
-            let mut t = t.open()?;
-            write_all(t.file(), &full).map_err(|e| disk_error("write the upload", e))?;
-            Ok(t)
-        }));
     }
+    let (hasher, target) = match (pipes, fresh) {
+        (Some(pipes), _) => (pipes.hashing.finish().await?, pipes.writing.finish().await?),
+        (None, Some(fresh)) => fresh,
+        (None, None) => return Err(s3_error!(InternalError, "The upload lost its file.")),
+    };
+    Ok(Intake {
+        target,
+        hasher,
+        rest: batch,
+        size,
+    })
 }
 
 pub(crate) fn crashed(error: JoinError) -> S3Error {

@@ -33,6 +33,7 @@ mod intake;
 mod names;
 mod ops;
 mod outlet;
+mod pipe;
 mod server;
 mod store;
 

@@ -1,10 +1,12 @@
-//! Sending the data of an object: the next chunk is read while the last one is
-//! on its way.
+//! Sending the data of an object. What the system has in memory is copied at
+//! once; only what has to come from the disk is read on another thread.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,63 +15,102 @@ use s3s::StdError;
 use s3s::stream::{ByteStream, RemainingLength};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Bytes read at once. A download holds at most two chunks and what the socket
-/// has taken.
-pub(crate) const CHUNK: u64 = 256 << 10;
+use crate::store::lock;
+
+/// Bytes read at once. A download holds one chunk and what the socket has
+/// taken.
+const CHUNK: usize = 256 << 10;
+/// Buffers kept for the next chunk: taking fresh memory for each costs as much
+/// as reading.
+const SPARE: usize = 16;
+
+static POOL: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// A buffer that goes back to the pool.
+struct Buffer {
+    /// Always [`CHUNK`] long.
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Buffer {
+    fn take() -> Self {
+        let bytes = lock(&POOL).pop().unwrap_or_else(|| vec![0; CHUNK]);
+        Self { bytes, filled: 0 }
+    }
+
+    /// The first `length` bytes, or all.
+    fn room(&mut self, length: u64) -> &mut [u8] {
+        let length = usize::try_from(length).map_or(CHUNK, |l| l.min(CHUNK));
+        self.bytes.get_mut(..length).unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.filled).unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut pool = lock(&POOL);
+        if pool.len() < SPARE {
+            pool.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
 
 /// Bytes of an open file.
 pub(crate) struct Outlet {
-    /// Not yet asked for.
-    left: u64,
-    /// Not yet handed out.
-    unsent: u64,
-    file: Option<File>,
-    reading: Option<JoinHandle<io::Result<(File, Bytes)>>>,
-    first: Option<Bytes>,
-}
-
-/// Reads up to a chunk, in one go and without clearing the buffer first.
-fn read_chunk(file: &mut File, length: u64) -> io::Result<Bytes> {
-    let capacity = usize::try_from(length).map_err(io::Error::other)?;
-    let mut buffer = Vec::with_capacity(capacity);
-    file.take(length).read_to_end(&mut buffer)?;
-    if buffer.len() == capacity {
-        Ok(Bytes::from(buffer))
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
+    file: Arc<File>,
+    left: Range<u64>,
+    /// A small object, read when it was opened.
+    whole: Option<Bytes>,
+    reading: Option<JoinHandle<io::Result<Buffer>>>,
 }
 
 impl Outlet {
-    /// Reads the first chunk, so a small object takes one trip to the disk.
+    /// Reads small objects right away, so they take one trip to the disk.
     /// Blocks.
-    pub(crate) fn open(mut file: File, range: Range<u64>) -> io::Result<Self> {
-        let total = range.end.saturating_sub(range.start);
-        if range.start > 0 {
-            file.seek(SeekFrom::Start(range.start))?;
-        }
-        let length = total.min(CHUNK);
-        let first = read_chunk(&mut file, length)?;
+    pub(crate) fn open(file: File, range: Range<u64>) -> io::Result<Self> {
+        let length = range.end.saturating_sub(range.start);
+        let whole = match usize::try_from(length) {
+            Ok(length) if length <= CHUNK => {
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, range.start)?;
+                Some(Bytes::from(bytes))
+            }
+            _ => None,
+        };
         Ok(Self {
-            left: total - length,
-            unsent: total,
-            file: Some(file),
+            file: Arc::new(file),
+            left: range,
+            whole,
             reading: None,
-            first: Some(first),
         })
     }
 
-    fn read_ahead(&mut self) {
-        if self.left == 0 {
-            self.file = None;
-        } else if let Some(mut file) = self.file.take() {
-            let length = self.left.min(CHUNK);
-            self.left -= length;
-            self.reading = Some(spawn_blocking(move || {
-                let chunk = read_chunk(&mut file, length)?;
-                Ok((file, chunk))
-            }));
-        }
+    fn length(&self) -> u64 {
+        self.left.end.saturating_sub(self.left.start)
+    }
+
+    /// Takes what is in memory, as far as the system tells.
+    fn read_at_once(&self, buffer: &mut Buffer) -> usize {
+        let mut room = [IoSliceMut::new(buffer.room(self.length()))];
+        let flags = rustix::io::ReadWriteFlags::NOWAIT;
+        // Whatever is wrong, the thread finds out and says.
+        rustix::io::preadv2(&*self.file, &mut room, self.left.start, flags).unwrap_or_default()
+    }
+
+    fn read_on_thread(&self, mut buffer: Buffer) -> JoinHandle<io::Result<Buffer>> {
+        let (file, at, length) = (Arc::clone(&self.file), self.left.start, self.length());
+        spawn_blocking(move || {
+            let room = buffer.room(length);
+            file.read_exact_at(room, at)?;
+            buffer.filled = room.len();
+            Ok(buffer)
+        })
     }
 }
 
@@ -77,33 +118,43 @@ impl Stream for Outlet {
     type Item = Result<Bytes, StdError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let chunk = if let Some(first) = self.first.take() {
-            first
-        } else if let Some(job) = &mut self.reading {
-            let done = ready!(Pin::new(job).poll(cx));
-            self.reading = None;
-            match done.map_err(io::Error::other).flatten() {
-                Ok((file, chunk)) => {
-                    self.file = Some(file);
-                    chunk
-                }
-                Err(error) => {
-                    self.left = 0;
-                    return Poll::Ready(Some(Err(Box::new(error))));
-                }
+        if let Some(whole) = self.whole.take() {
+            self.left.start = self.left.end;
+            return Poll::Ready(Some(Ok(whole)));
+        }
+        if self.length() == 0 {
+            return Poll::Ready(None);
+        }
+        if self.reading.is_none() {
+            let mut buffer = Buffer::take();
+            buffer.filled = self.read_at_once(&mut buffer);
+            if buffer.filled > 0 {
+                self.left.start += buffer.filled as u64;
+                return Poll::Ready(Some(Ok(Bytes::from_owner(buffer))));
             }
-        } else {
+            self.reading = Some(self.read_on_thread(buffer));
+        }
+        let Some(job) = &mut self.reading else {
             return Poll::Ready(None);
         };
-        self.read_ahead();
-        self.unsent -= chunk.len() as u64;
-        Poll::Ready(Some(Ok(chunk)))
+        let done = ready!(Pin::new(job).poll(cx));
+        self.reading = None;
+        match done.map_err(io::Error::other).flatten() {
+            Ok(buffer) => {
+                self.left.start += buffer.filled as u64;
+                Poll::Ready(Some(Ok(Bytes::from_owner(buffer))))
+            }
+            Err(error) => {
+                self.left.start = self.left.end;
+                Poll::Ready(Some(Err(Box::new(error))))
+            }
+        }
     }
 }
 
 impl ByteStream for Outlet {
     fn remaining_length(&self) -> RemainingLength {
-        usize::try_from(self.unsent)
+        usize::try_from(self.length())
             .map_or_else(|_| RemainingLength::unknown(), RemainingLength::new_exact)
     }
 }

@@ -84,7 +84,10 @@ macro_rules! kept_headers {
             content_type: $input.content_type.clone(),
             cache_control: $input.cache_control.clone(),
             content_disposition: $input.content_disposition.clone(),
-            content_encoding: $input.content_encoding.clone(),
+            content_encoding: $input
+                .content_encoding
+                .as_deref()
+                .and_then($crate::ops::kept_encoding),
             content_language: $input.content_language.clone(),
             expires: $input.expires.as_ref().and_then($crate::ops::http_date),
             user: $input
@@ -218,8 +221,32 @@ fn check_version(version: Option<&String>) -> S3Result<()> {
     }
 }
 
+/// The encoding without `aws-chunked`, which is of the request only.
+fn kept_encoding(sent: &str) -> Option<String> {
+    let codings = sent.split(',').map(str::trim);
+    let kept: Vec<_> = codings
+        .filter(|c| !c.is_empty() && *c != "aws-chunked")
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(","))
+}
+
 fn http_date(time: &Timestamp) -> Option<String> {
     let mut text = Vec::new();
     time.format(TimestampFormat::HttpDate, &mut text).ok()?;
     String::from_utf8(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_encoding_of_the_object_is_kept() {
+        assert_eq!(kept_encoding("aws-chunked"), None);
+        assert_eq!(kept_encoding("gzip"), Some("gzip".to_owned()));
+        assert_eq!(
+            kept_encoding("aws-chunked, gzip,br"),
+            Some("gzip,br".to_owned())
+        );
+    }
 }

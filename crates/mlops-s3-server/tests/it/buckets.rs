@@ -101,19 +101,20 @@ async fn a_foreign_file_in_a_bucket_s_folder_is_never_removed() {
     );
 }
 
+async fn list(s3: &aws_sdk_s3::Client) -> Vec<String> {
+    let listed = s3.list_buckets().send().await.unwrap();
+    listed
+        .buckets()
+        .iter()
+        .map(|b| b.name().unwrap().to_owned())
+        .collect()
+}
+
 #[tokio::test]
 async fn each_key_lists_its_own_buckets_and_the_admin_all() {
     let server = TestServer::start().await;
     let alice = server.owner_of("alices").await;
     let bob = server.owner_of("bobs").await;
-    async fn list(s3: &aws_sdk_s3::Client) -> Vec<String> {
-        let listed = s3.list_buckets().send().await.unwrap();
-        listed
-            .buckets()
-            .iter()
-            .map(|b| b.name().unwrap().to_owned())
-            .collect()
-    }
     assert_eq!(list(&alice).await, ["alices"]);
     assert_eq!(list(&bob).await, ["bobs"]);
     assert_eq!(list(&server.admin()).await, ["alices", "bobs"]);

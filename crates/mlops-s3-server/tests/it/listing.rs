@@ -1,6 +1,6 @@
 //! Listings against a model in memory.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use aws_sdk_s3::Client;
@@ -15,14 +15,14 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// What S3 says that a whole listing holds: keys and prefixes in order.
 fn model(
-    keys: &BTreeMap<String, ()>,
+    keys: &BTreeSet<String>,
     prefix: &str,
     delimiter: Option<&str>,
     after: &str,
 ) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for key in keys
-        .keys()
+        .iter()
         .filter(|k| k.starts_with(prefix) && k.as_str() > after)
     {
         let rest = &key[prefix.len()..];
@@ -142,7 +142,10 @@ fn key() -> impl Strategy<Value = String> {
         "\u{10ffff}",
     ]);
     prop_oneof![
-        9 => prop::collection::vec(piece, 1..8).prop_map(|p| p.concat()),
+        // The client refuses keys of nothing but white space.
+        9 => prop::collection::vec(piece, 1..8)
+            .prop_map(|p| p.concat())
+            .prop_filter("white space", |key| !key.trim().is_empty()),
         1 => ("[aA]{190,300}", "[ab/]{0,3}").prop_map(|(long, end)| format!("{long}{end}")),
     ]
 }
@@ -152,7 +155,7 @@ proptest! {
 
     #[test]
     fn listings_are_those_of_the_model(
-        keys in prop::collection::btree_map(key(), Just(()), 0..25),
+        keys in prop::collection::btree_set(key(), 0..25),
         queries in prop::collection::vec(
             (key(), 0_usize..3, prop::sample::select(vec![None, Some("/"), Some("-"), Some("a/"), Some("é")]), key(), any::<bool>()),
             6,
@@ -163,7 +166,7 @@ proptest! {
             let server = TestServer::start().await;
             let s3 = server.admin();
             s3.create_bucket().bucket("list").send().await.unwrap();
-            for key in keys.keys() {
+            for key in &keys {
                 s3.put_object().bucket("list").key(key).body(ByteStream::from_static(b"x")).send().await.unwrap();
             }
             for (prefix, length, delimiter, after, from_start) in &queries {

@@ -75,10 +75,10 @@ async fn an_expired_or_forbidden_url_is_refused() {
         .send()
         .await
         .unwrap();
-    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    let hour_ago = SystemTime::now() - Duration::from_hours(1);
     let old = PresigningConfig::builder()
         .start_time(hour_ago)
-        .expires_in(Duration::from_secs(3000))
+        .expires_in(Duration::from_mins(50))
         .build()
         .unwrap();
     let url = alice
@@ -93,7 +93,7 @@ async fn an_expired_or_forbidden_url_is_refused() {
     assert!(answer.text().await.unwrap().contains("expired"));
     let still = PresigningConfig::builder()
         .start_time(hour_ago)
-        .expires_in(Duration::from_secs(4000))
+        .expires_in(Duration::from_mins(70))
         .build()
         .unwrap();
     let url = alice

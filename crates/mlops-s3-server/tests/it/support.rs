@@ -25,14 +25,15 @@ pub(crate) struct TestServer {
     pub(crate) root: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<mlops_s3_server::Result<()>>>,
-    _folder: Option<TempDir>,
+    /// Removed with the server.
+    folder: Option<TempDir>,
 }
 
 impl TestServer {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut server = Self::start_in(folder.path().join("s3")).await;
-        server._folder = Some(folder);
+        server.folder = Some(folder);
         server
     }
 
@@ -49,7 +50,7 @@ impl TestServer {
             root,
             stop: Some(stop),
             running: Some(running),
-            _folder: None,
+            folder: None,
         }
     }
 
