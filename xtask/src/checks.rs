@@ -22,14 +22,13 @@ pub(crate) fn lint() -> Result<()> {
     ]))
 }
 
+/// The program `mlops` is left out: its pages would overwrite those of the library of that name, and `mlops man` is its
+/// manual.
 pub(crate) fn doc() -> Result<()> {
-    run(cargo([
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ])
-    .env("RUSTDOCFLAGS", "-D warnings"))
+    run(
+        cargo(["doc", "--workspace", "--exclude", "mlops-bin", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
 }
 
 /// The advisories are apart: their database comes from the network, and a new entry must not turn an unchanged
