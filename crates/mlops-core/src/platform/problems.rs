@@ -10,6 +10,7 @@ pub struct Problem {
     path: Vec<String>,
     message: String,
     hint: Option<String>,
+    is_of_key: bool,
 }
 
 impl Problem {
@@ -22,12 +23,20 @@ impl Problem {
             path: path.into_iter().map(Into::into).collect(),
             message: message.into(),
             hint: None,
+            is_of_key: false,
         }
     }
 
     /// A problem of the whole file.
     pub fn of_file(message: impl Into<String>) -> Self {
         Self::at(std::iter::empty::<String>(), message)
+    }
+
+    /// Says that the last key of the path is wrong, not its value.
+    #[must_use]
+    pub fn of_key(mut self) -> Self {
+        self.is_of_key = true;
+        self
     }
 
     /// Adds what the user may do, as one sentence without a full stop.
@@ -104,14 +113,16 @@ impl Problems {
                     snippet: None,
                 };
             };
-            let place = tree.as_ref().and_then(|tree| find(tree, &problem.path));
+            let place = tree.as_ref();
+            let place = place.and_then(|tree| find(tree, &problem.path, problem.is_of_key));
             source.diagnostic(place, problem.message, problem.hint, false)
         }))
     }
 }
 
-/// The place of the last step of a path that is in the file: a scalar's own, otherwise that of its key.
-fn find(tree: &Node, path: &[String]) -> Option<Place> {
+/// The place of the last step of a path that is in the file: a scalar's own, otherwise (or when it is asked
+/// for) that of its key.
+fn find(tree: &Node, path: &[String], is_of_key: bool) -> Option<Place> {
     let mut node = tree;
     let mut place = None;
     for (index, step) in path.iter().enumerate() {
@@ -120,7 +131,7 @@ fn find(tree: &Node, path: &[String]) -> Option<Place> {
         };
         let is_last = index + 1 == path.len();
         let is_scalar = !matches!(child.tree, Tree::Map(_) | Tree::List(_) | Tree::Null);
-        place = Some(if is_last && is_scalar {
+        place = Some(if is_last && is_scalar && !is_of_key {
             child.place
         } else {
             key
