@@ -63,7 +63,14 @@ impl Work<'_> {
 
     fn nobody_provides(&mut self, member: &Member<'_>, need: &Need) {
         let capability = &need.capability;
-        let able: Vec<String> = self
+        let message = format!(
+            "`{}` needs `{capability}`, which nothing provides",
+            member.name()
+        );
+        if !self.complaints.insert(message.clone()) {
+            return;
+        }
+        let able: Vec<&str> = self
             .catalog
             .component_names()
             .filter(|name| {
@@ -73,26 +80,25 @@ impl Work<'_> {
                     provided.any(|provided| provided.capability == *capability)
                 })
             })
-            .map(|name| format!("`{name}`"))
             .collect();
         let hint = if able.is_empty() {
             format!("name a server under `external`, as `{capability}`")
         } else {
+            let able: Vec<String> = able.iter().map(|name| format!("`{name}`")).collect();
             format!(
                 "enable {} under `components`, or name a server under `external`",
                 able.join(" or ")
             )
         };
-        self.problems.add(
-            Problem::at(
-                member.path(&[]),
-                format!(
-                    "`{}` needs `{capability}`, which nothing provides",
-                    member.name()
-                ),
-            )
-            .with_hint(hint),
-        );
+        // Where the file leaves out what would provide it, if it does.
+        let is_in_file = |name: &&&str| {
+            let mut named = self.platform.components.keys();
+            named.any(|one| one.as_str() == **name)
+        };
+        let left_out = able.iter().find(is_in_file);
+        let at = left_out.copied().unwrap_or(member.name().as_str());
+        self.problems
+            .add(Problem::at(["components", at], message).with_hint(hint));
     }
 
     /// The account of a component at a provider: one for each, however many bindings there are.

@@ -148,17 +148,22 @@ impl<'a> Work<'a> {
                 port: self.platform.ports.get(name).map(|port| port.get()),
                 external: None,
             };
-            if let Some(first) = self.services.insert(name.clone(), service) {
+            let Some(first) = self.services.insert(name.clone(), service) else {
+                continue;
+            };
+            let mut provided = member.component.provides.iter();
+            let is_provided = first.component.is_none()
+                && provided.any(|provided| provided.capability.as_str() == name.as_str());
+            // Then both provide the capability, which was complained about before.
+            if !is_provided {
                 let other = first
                     .component
                     .map_or_else(|| "a server from outside".to_owned(), |c| format!("`{c}`"));
-                self.problems.add(Problem::at(
-                    member.path(&[]),
-                    format!(
-                        "{other} and `{}` both have a service `{name}`",
-                        member.name()
-                    ),
-                ));
+                let message = format!(
+                    "{other} and `{}` both have a service `{name}`",
+                    member.name()
+                );
+                self.problems.add(Problem::at(member.path(&[]), message));
             }
         }
     }

@@ -96,11 +96,12 @@ impl Work<'_> {
         for (service, port) in &self.platform.ports {
             let at = ["ports", service.as_str()];
             let own = |one: &&Service| one.external.is_none();
-            if self.services.get(service).filter(own).is_none() {
+            if !self.services.get(service).as_ref().is_some_and(own) {
                 let known = self.services.values().filter(own);
                 let known: Vec<&str> = known.map(|service| service.name.as_str()).collect();
                 self.problems.add(
                     Problem::at(at, format!("no component listens as `{service}`"))
+                        .of_key()
                         .with_nearest(service.as_str(), known),
                 );
             }

@@ -1,6 +1,6 @@
 //! The models to serve: registered from a sample, served from the registry, proven by an inference.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use mlops_core::platform::{Model, ModelProbe, Problem};
 use mlops_core::{ComponentName, ModelName, Probe, Resource, ResourceId};
@@ -29,11 +29,11 @@ impl Work<'_> {
             return;
         };
         let models = std::mem::take(&mut self.models);
-        let mut served: BTreeMap<&ModelName, ()> = BTreeMap::new();
-        let mut sampled: BTreeMap<&ModelName, ()> = BTreeMap::new();
+        let mut served: BTreeSet<&ModelName> = BTreeSet::new();
+        let mut sampled: BTreeSet<&ModelName> = BTreeSet::new();
         for (index, model) in &models {
             let at = At(*index);
-            if served.insert(&model.name, ()).is_some() {
+            if !served.insert(&model.name) {
                 self.problems.add(
                     Problem::at(
                         at.field("name"),
@@ -47,16 +47,14 @@ impl Work<'_> {
             if model.sample.is_some()
                 && let Some(alias) = model.uri.alias()
             {
-                if sampled.insert(model.uri.model(), ()).is_some() {
-                    self.problems.add(Problem::at(
-                        at.field("sample"),
-                        format!(
-                            "`{}` is registered from a sample already",
-                            model.uri.model()
-                        ),
-                    ));
-                } else {
+                if sampled.insert(model.uri.model()) {
                     self.add_registered(&serving, model, alias.as_str());
+                } else {
+                    let message = format!(
+                        "`{}` is registered from a sample already",
+                        model.uri.model()
+                    );
+                    self.problems.add(Problem::at(at.field("sample"), message));
                 }
             }
             self.add_served(&serving, model, probe.as_ref());

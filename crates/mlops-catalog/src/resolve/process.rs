@@ -351,6 +351,7 @@ fn check_services(member: &Member<'_>, local: &LocalRun, wrong: &mut Problems) {
                     ["local", "process", "files", file],
                     "a file lies in the folder of the process",
                 )
+                .of_key()
                 .with_hint("use a relative path without `..`"),
             );
         }

@@ -157,7 +157,7 @@ impl Sight {
                 Ok(text) => plain.push_str(text.expose()),
                 Err(error) => {
                     is_right = false;
-                    wrong.add(problem(at.clone(), &error));
+                    wrong.add(problem(at.clone(), text, &self.scope, &error));
                 }
             }
         }
@@ -171,7 +171,7 @@ impl Sight {
             Value::String(text) if text.contains('{') => match render(text, &self.scope) {
                 Ok(text) => Value::String(text.expose().to_owned()),
                 Err(error) => {
-                    wrong.add(problem(at.to_vec(), &error));
+                    wrong.add(problem(at.to_vec(), text, &self.scope, &error));
                     Value::Null
                 }
             },
@@ -195,10 +195,46 @@ fn path(part: &str, step: &str) -> Path {
     ["local", "process", part, step].map(str::to_owned).into()
 }
 
-fn problem(at: Path, error: &mlops_core::Error) -> Problem {
+fn problem(at: Path, text: &str, scope: &Scope, error: &mlops_core::Error) -> Problem {
     let causes = error.causes();
     let cause = causes.first().map_or("it is malformed", String::as_str);
+    if let Some((missing, known)) = missing(text, scope) {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        return Problem::at(at, format!("there is no `{missing}` here"))
+            .with_nearest(&missing, known);
+    }
     Problem::at(at, format!("this template cannot be filled in: {cause}")).with_hint(
         "templates see `settings`, `size`, `bindings`, `platform`, `component` and the functions `secret`, `url`, `host`, `port`, `folder`",
     )
 }
+
+/// The first variable that a template mentions and that is not in scope, and what is there in its place. The template
+/// language itself only says that something is missing.
+fn missing(text: &str, scope: &Scope) -> Option<(String, Vec<String>)> {
+    let environment = minijinja::Environment::new();
+    let template = environment.template_from_str(text).ok()?;
+    let mut mentioned: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    mentioned.sort();
+    mentioned.into_iter().find_map(|name| {
+        let mut fields = &scope.vars;
+        let mut before = String::new();
+        for step in name.split('.') {
+            if FUNCTIONS.contains(&step) {
+                return None;
+            }
+            match fields.get(step) {
+                Some(Value::Object(below)) => fields = below,
+                Some(_) => return None,
+                None => {
+                    let known = fields.keys().map(|key| format!("{before}{key}")).collect();
+                    return Some((format!("{before}{step}"), known));
+                }
+            }
+            before = format!("{before}{step}.");
+        }
+        None
+    })
+}
+
+/// What templates can call.
+const FUNCTIONS: [&str; 5] = ["secret", "url", "host", "port", "folder"];

@@ -27,17 +27,19 @@ impl Work<'_> {
         for (name, value) in member.choice.iter().flat_map(|choice| &choice.settings) {
             let at = member.path(&["settings", name.as_str()]);
             match rules.get(name) {
-                None => self.problems.add(
-                    Problem::at(
-                        at,
-                        format!(
-                            "`{}` has no setting `{}`",
-                            member.name(),
-                            name.escape_debug()
-                        ),
-                    )
-                    .with_nearest(name, rules.keys().map(String::as_str)),
-                ),
+                None => {
+                    let message = format!(
+                        "`{}` has no setting `{}`",
+                        member.name(),
+                        name.escape_debug()
+                    );
+                    let problem = Problem::at(at, message).of_key();
+                    self.problems.add(if rules.is_empty() {
+                        problem.with_hint("it has no settings")
+                    } else {
+                        problem.with_nearest(name, rules.keys().map(String::as_str))
+                    });
+                }
                 Some(rule) => match check(rule, value) {
                     Ok(()) => {
                         values.insert(name.clone(), value.clone());

@@ -96,6 +96,8 @@ pub(super) struct Work<'a> {
     pub(super) probes: Vec<Probe>,
     /// What each component starts without, and yet needs before it can do all its work.
     pub(super) later: BTreeMap<ComponentName, Vec<ResourceId>>,
+    /// What was complained about already.
+    pub(super) complaints: BTreeSet<String>,
     /// Secrets that are resources.
     made: BTreeSet<SecretName>,
     /// Who has which identity.
@@ -116,6 +118,7 @@ impl<'a> Work<'a> {
             bindings: Vec::new(),
             probes: Vec::new(),
             later: BTreeMap::new(),
+            complaints: BTreeSet::new(),
             made: BTreeSet::new(),
             owners: BTreeMap::new(),
         }
@@ -142,17 +145,19 @@ impl<'a> Work<'a> {
             resource.spec = fields;
         }
         if let Some(first) = self.owners.get(&resource.id) {
-            let problem = Problem::at(
-                ["components", resource.component.as_str()],
-                format!(
-                    "`{first}` and `{}` both have a {} `{}`",
-                    resource.component,
-                    resource.id.kind().as_str().replace('-', " "),
-                    resource.id.name()
-                ),
-            )
-            .with_hint("give one of them another name");
-            self.problems.add(problem);
+            let (second, id) = (&resource.component, &resource.id);
+            let what = format!("{} `{}`", id.kind().as_str().replace('-', " "), id.name());
+            let message = if first == second {
+                format!("two bindings of `{first}` want the {what}")
+            } else {
+                format!("`{first}` and `{second}` both want the {what}")
+            };
+            let is_in_file = self.platform.components.contains_key(second);
+            let at = if is_in_file { second } else { first };
+            self.problems.add(
+                Problem::at(["components", at.as_str()], message)
+                    .with_hint("give one of them another name"),
+            );
             return;
         }
         self.owners

@@ -1,3 +1,10 @@
 //! Tests of the catalogue as a user of the crate sees it.
 
+#[cfg(test)]
+mod embedded;
+#[cfg(test)]
+mod folder;
+#[cfg(test)]
 mod graph;
+#[cfg(test)]
+mod wrong;
