@@ -39,7 +39,7 @@ pub(crate) fn bytes(count: u64) -> String {
     let mut value = count;
     let mut unit = 0;
     while value >= 10_000 && unit + 1 < UNITS.len() {
-        value = (value + 500) / 1000;
+        value = value / 1000 + u64::from(value % 1000 >= 500);
         unit += 1;
     }
     format!("{value} {}", UNITS.get(unit).unwrap_or(&"B"))

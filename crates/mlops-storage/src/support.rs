@@ -96,3 +96,9 @@ pub(crate) fn absent_as_none<T>(result: Result<T>) -> Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
+
+/// Whether something came to be between looking and making: a killed run's last call may still have been under way at
+/// the server. Looking once more tells what it is.
+pub(crate) fn came_between(error: &Error) -> bool {
+    error.kind() == ErrorKind::AlreadyExists
+}

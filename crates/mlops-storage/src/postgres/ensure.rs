@@ -11,7 +11,7 @@ use super::model::{
 };
 use crate::mark::Mark;
 use crate::outcome::{Foreign, Outcome};
-use crate::support::{absent_as_none, not_ours};
+use crate::support::{absent_as_none, came_between, not_ours};
 
 /// One server with an administrator's login.
 #[derive(Clone)]
@@ -185,6 +185,18 @@ pub async fn ensure_role(
     mark: &Mark,
     foreign: Foreign,
 ) -> Result<Outcome> {
+    match role_once(server, wish, mark, foreign).await {
+        Err(error) if came_between(&error) => role_once(server, wish, mark, foreign).await,
+        result => result,
+    }
+}
+
+async fn role_once(
+    server: &Server,
+    wish: &RoleWish,
+    mark: &Mark,
+    foreign: Foreign,
+) -> Result<Outcome> {
     let admin = server.admin().await?;
     let catalogue = admin.catalogue().await?;
     let (facts, taken) = match role_state(&catalogue, &wish.role, mark) {
@@ -229,6 +241,18 @@ fn is_furnished(inside: &Inside, wish: &DatabaseWish) -> bool {
 /// [`ErrorKind::Conflict`] when there is one that is not ours and may not be taken over,
 /// [`ErrorKind::Unsupported`] when it has another encoding, and what the server refuses.
 pub async fn ensure_database(
+    server: &Server,
+    wish: &DatabaseWish,
+    mark: &Mark,
+    foreign: Foreign,
+) -> Result<Outcome> {
+    match database_once(server, wish, mark, foreign).await {
+        Err(error) if came_between(&error) => database_once(server, wish, mark, foreign).await,
+        result => result,
+    }
+}
+
+async fn database_once(
     server: &Server,
     wish: &DatabaseWish,
     mark: &Mark,

@@ -9,7 +9,7 @@ use mlops_core::{BucketName, Endpoint, ErrorKind, Result};
 use super::model::{BucketFacts, Connect, Credentials, Holdings, KeyFacts, Owners, S3Admin};
 use crate::mark::{Mark, TAG};
 use crate::outcome::{Foreign, Outcome};
-use crate::support::{absent_as_none, not_ours};
+use crate::support::{absent_as_none, came_between, not_ours};
 
 /// One S3 server with an administrator's key.
 #[derive(Clone)]
@@ -191,6 +191,18 @@ pub async fn ensure_key(
     mark: &Mark,
     foreign: Foreign,
 ) -> Result<Outcome> {
+    match key_once(store, wish, mark, foreign).await {
+        Err(error) if came_between(&error) => key_once(store, wish, mark, foreign).await,
+        result => result,
+    }
+}
+
+async fn key_once(
+    store: &Store,
+    wish: &KeyWish,
+    mark: &Mark,
+    foreign: Foreign,
+) -> Result<Outcome> {
     let admin = store.admin().await?;
     let keys = admin.list_keys().await?;
     let taken = match key_state(store, &keys, &wish.key, mark).await? {
@@ -218,6 +230,18 @@ pub async fn ensure_key(
 /// [`ErrorKind::Conflict`] when there is one that is not ours and may not be taken over, [`ErrorKind::Unsupported`] when
 /// the server has no tags, or an owner is wanted and it has no admin interface.
 pub async fn ensure_bucket(
+    store: &Store,
+    wish: &BucketWish,
+    mark: &Mark,
+    foreign: Foreign,
+) -> Result<Outcome> {
+    match bucket_once(store, wish, mark, foreign).await {
+        Err(error) if came_between(&error) => bucket_once(store, wish, mark, foreign).await,
+        result => result,
+    }
+}
+
+async fn bucket_once(
     store: &Store,
     wish: &BucketWish,
     mark: &Mark,

@@ -1,0 +1,538 @@
+//! What every S3 server with an admin interface must do: the one in memory, the embedded one, the Versity gateway.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mlops_core::{
+    Action, ErrorKind, Graph, Observed, Owner, Prober, Provider, Resource, ResourceId, SecretText,
+};
+use mlops_storage::Mark;
+use mlops_storage::fake::{CreateTags, FakeS3};
+use mlops_storage::s3::{
+    AdminSpec, BUCKET, BindingProbeSpec, BucketProvider, BucketSpec, Connect, Credentials, KEY,
+    KeyProvider, KeySpec, Owners, PROBE, S3Admin, S3Client, S3Prober,
+};
+use mlops_testkit::versity::TestVersity;
+
+use crate::harness::{Engine, Pause, Secrets, assert_kind, context, cut, endpoint, unique, verbs};
+use crate::s3_real::Embedded;
+
+#[async_trait]
+trait World: Send + Sync {
+    /// Clients as a new process would have them.
+    fn connect(&self) -> Arc<dyn Connect>;
+    fn url(&self) -> String;
+    /// Whether keys keep the number that marks them.
+    fn marks_keys(&self) -> bool;
+}
+
+struct Fake(FakeS3);
+
+#[async_trait]
+impl World for Fake {
+    fn connect(&self) -> Arc<dyn Connect> {
+        Arc::new(self.0.clone())
+    }
+
+    fn url(&self) -> String {
+        "http://127.0.0.1:9000".to_owned()
+    }
+
+    fn marks_keys(&self) -> bool {
+        true
+    }
+}
+
+struct Versity(&'static TestVersity);
+
+#[async_trait]
+impl World for Versity {
+    fn connect(&self) -> Arc<dyn Connect> {
+        Arc::new(S3Client::new())
+    }
+
+    fn url(&self) -> String {
+        self.0.url()
+    }
+
+    fn marks_keys(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl World for Embedded {
+    fn connect(&self) -> Arc<dyn Connect> {
+        Arc::new(S3Client::new())
+    }
+
+    fn url(&self) -> String {
+        Embedded::url(self)
+    }
+
+    fn marks_keys(&self) -> bool {
+        false
+    }
+}
+
+const REGION: &str = "us-east-1";
+const SECRET: &str = "the-consumers-own-secret";
+
+/// One platform with a key and its bucket, both named after the test.
+struct Scene {
+    world: Box<dyn World>,
+    name: String,
+    secrets: Arc<Secrets>,
+}
+
+fn admin_spec() -> AdminSpec {
+    AdminSpec {
+        access_key: TestVersity::ACCESS_KEY.to_owned(),
+        secret_key: "s3/admin-secret".parse().unwrap(),
+    }
+}
+
+impl Scene {
+    fn new(world: Box<dyn World>) -> Self {
+        let secrets = Arc::new(Secrets::default());
+        secrets.put("s3/admin-secret", TestVersity::SECRET_KEY);
+        secrets.put("app/secret-key", SECRET);
+        Self {
+            world,
+            name: unique(),
+            secrets,
+        }
+    }
+
+    fn key_id(&self) -> ResourceId {
+        ResourceId::new(KEY, &self.name)
+    }
+
+    fn bucket_id(&self) -> ResourceId {
+        ResourceId::new(BUCKET, &self.name)
+    }
+
+    fn key(&self) -> Resource {
+        let spec = KeySpec {
+            server: "s3".parse().unwrap(),
+            region: REGION.to_owned(),
+            admin: Some(admin_spec()),
+            access_key: self.name.clone(),
+            secret_key: Some("app/secret-key".parse().unwrap()),
+            given: false,
+        };
+        Resource::new(self.key_id(), "app".parse().unwrap())
+            .with_spec(&spec)
+            .unwrap()
+    }
+
+    fn bucket(&self) -> Resource {
+        let spec = BucketSpec {
+            server: "s3".parse().unwrap(),
+            region: REGION.to_owned(),
+            admin: admin_spec(),
+            bucket: self.name.parse().unwrap(),
+            owner: Some(self.name.clone()),
+        };
+        Resource::new(self.bucket_id(), "app".parse().unwrap())
+            .with_need(self.key_id())
+            .with_spec(&spec)
+            .unwrap()
+            .with_data()
+    }
+
+    fn engine_of(&self, resources: impl IntoIterator<Item = Resource>) -> Engine {
+        let connect = self.world.connect();
+        let providers: Vec<Arc<dyn Provider>> = vec![
+            Arc::new(KeyProvider::new(Arc::clone(&connect))),
+            Arc::new(BucketProvider::new(connect)),
+        ];
+        Engine {
+            providers,
+            graph: Graph::new(self.name.parse().unwrap(), resources).unwrap(),
+            cx: context(&self.name, &self.world.url(), Arc::clone(&self.secrets)),
+        }
+    }
+
+    fn engine(&self) -> Engine {
+        self.engine_of([self.key(), self.bucket()])
+    }
+
+    async fn admin(&self) -> Arc<dyn S3Admin> {
+        let key = Credentials::new(
+            TestVersity::ACCESS_KEY,
+            SecretText::new(TestVersity::SECRET_KEY),
+        );
+        let connect = self.world.connect();
+        connect.admin(&endpoint(&self.world.url()), REGION, &key).await.unwrap()
+    }
+
+    async fn put_key(&self, name: &str, secret: &str, project: u32) {
+        let key = Credentials::new(name, SecretText::new(secret));
+        self.admin().await.create_key(&key, project).await.unwrap();
+    }
+
+    async fn put_bucket(&self, name: &str, owner: Option<&str>) {
+        let none = std::collections::BTreeMap::new();
+        self.admin()
+            .await
+            .create_bucket(&name.parse().unwrap(), owner, &none)
+            .await
+            .unwrap();
+    }
+
+    async fn put_object(&self, bucket: &str) {
+        let key = Credentials::new(
+            TestVersity::ACCESS_KEY,
+            SecretText::new(TestVersity::SECRET_KEY),
+        );
+        let connect = self.world.connect();
+        let session = connect.session(&endpoint(&self.world.url()), REGION, &key).await.unwrap();
+        session.put(bucket, "folder/thing", b"thing".to_vec()).await.unwrap();
+    }
+
+    /// What is there with this test's name in its own.
+    async fn snapshot(&self) -> String {
+        let admin = self.admin().await;
+        let mut text = String::new();
+        for key in admin.list_keys().await.unwrap() {
+            if key.access_key.contains(&self.name) {
+                text.push_str(&format!("{key:?}\n"));
+            }
+        }
+        for bucket in admin.list_buckets(Owners::Needed).await.unwrap() {
+            if bucket.name.contains(&self.name) {
+                let tags = admin.tags(&bucket.name).await.unwrap();
+                let holdings = admin.holdings(&bucket.name).await.unwrap();
+                text.push_str(&format!("{bucket:?} {tags:?} {holdings:?}\n"));
+            }
+        }
+        text
+    }
+}
+
+async fn after_apply_the_plan_is_empty(scene: Scene) {
+    let engine = scene.engine();
+    let first = engine.up().await.unwrap();
+    assert_eq!(
+        verbs(&first),
+        [
+            format!("create {}", scene.key_id()),
+            format!("create {}", scene.bucket_id())
+        ]
+    );
+    assert!(engine.plan().await.unwrap().is_empty());
+    let before = scene.snapshot().await;
+    assert!(before.contains("mlops-platform"), "{before}");
+    assert!(verbs(&engine.up().await.unwrap()).is_empty());
+    assert_eq!(scene.snapshot().await, before);
+    // A new process sees the same.
+    assert!(scene.engine().plan().await.unwrap().is_empty());
+}
+
+async fn killed_anywhere_it_ends_the_same(scene: Scene) {
+    scene.engine().up().await.unwrap();
+    let wanted = scene.snapshot().await;
+    let data = [scene.bucket_id()];
+    scene.engine().remove(&data).await.unwrap();
+    let nothing = scene.snapshot().await;
+    assert_eq!(nothing, "");
+    let mut at = 1;
+    let (mut ups, mut removes) = (0, 0);
+    loop {
+        let mut whole = true;
+        if cut(at, scene.engine().up()).await.is_none() {
+            whole = false;
+            ups += 1;
+        }
+        let engine = scene.engine();
+        engine.up().await.unwrap();
+        assert!(engine.plan().await.unwrap().is_empty());
+        assert_eq!(scene.snapshot().await, wanted, "killed after {at} turns");
+        scene.put_object(&scene.name).await;
+        if cut(at, scene.engine().remove(&data)).await.is_none() {
+            whole = false;
+            removes += 1;
+        }
+        scene.engine().remove(&data).await.unwrap();
+        assert_eq!(scene.snapshot().await, nothing, "killed after {at} turns");
+        if whole {
+            break;
+        }
+        at += 1 + at / 16;
+    }
+    assert!(ups >= 4 && removes >= 4, "{ups} and {removes} kills are too few to show anything");
+}
+
+async fn remove_leaves_nothing_of_ours_and_nothing_else_changed(scene: Scene) {
+    let other = format!("{}other", scene.name);
+    scene.put_key(&other, "a-secret-of-somebody-else", 7).await;
+    scene.put_bucket(&other, Some(&other)).await;
+    scene.put_object(&other).await;
+    let before = scene.snapshot().await;
+    let engine = scene.engine();
+    engine.up().await.unwrap();
+    scene.put_object(&scene.name).await;
+    assert_ne!(scene.snapshot().await, before);
+
+    // Data goes only by name, and what it needs stays with it.
+    let kept = engine.remove(&[]).await.unwrap();
+    assert_eq!(
+        verbs(&kept),
+        [
+            format!("keep {}", scene.bucket_id()),
+            format!("keep {}", scene.key_id())
+        ]
+    );
+    let resource = engine.graph.find(&scene.bucket_id()).unwrap();
+    let holdings = engine.provider(resource).holdings(resource, &engine.cx).await.unwrap();
+    assert_eq!(holdings.as_deref(), Some("1 object, 5 B"));
+    // A bucket that nobody called data is never emptied.
+    let mut careless = resource.clone();
+    careless.holds_data = false;
+    let result = engine.provider(resource).apply(&careless, &Action::Remove, &engine.cx).await;
+    assert_kind(result, ErrorKind::Conflict);
+    engine.remove(&[scene.bucket_id()]).await.unwrap();
+    assert_eq!(scene.snapshot().await, before);
+    assert!(verbs(&engine.remove(&[]).await.unwrap()).is_empty());
+}
+
+async fn foreign_things_of_the_same_name_are_not_touched(scene: Scene) {
+    scene.put_key(&scene.name, "a-secret-of-somebody-else", 7).await;
+    scene.put_bucket(&scene.name, None).await;
+    let before = scene.snapshot().await;
+    let engine = scene.engine();
+    for id in [scene.key_id(), scene.bucket_id()] {
+        let Observed::Found(found) = engine.found(&id).await else {
+            panic!("{id} was not found");
+        };
+        assert!(matches!(found.owner, Owner::Other(_)), "{found:?}");
+    }
+    assert_kind(engine.up().await, ErrorKind::Conflict);
+    assert!(verbs(&engine.remove(&[]).await.unwrap()).is_empty());
+    // Even when a plan says so.
+    for resource in engine.graph.resources() {
+        for action in [Action::Create, Action::Remove] {
+            let result = engine.provider(resource).apply(resource, &action, &engine.cx).await;
+            assert_kind(result, ErrorKind::Conflict);
+        }
+    }
+    assert_eq!(scene.snapshot().await, before);
+
+    // Adopting is a word of its own, and leaves other tags alone.
+    let admin = scene.admin().await;
+    let tags = [("team".to_owned(), "vision".to_owned())].into();
+    admin.set_tags(&scene.name.parse().unwrap(), &tags).await.unwrap();
+    let (mut key, mut bucket) = (scene.key(), scene.bucket());
+    (key.adopt, bucket.adopt) = (true, true);
+    let engine = scene.engine_of([key, bucket]);
+    let plan = engine.up().await.unwrap();
+    assert_eq!(verbs(&plan)[0], format!("adopt {}", scene.key_id()));
+    assert!(engine.plan().await.unwrap().is_empty());
+    assert_eq!(admin.tags(&scene.name).await.unwrap()["team"], "vision");
+    engine.remove(&[scene.bucket_id()]).await.unwrap();
+}
+
+async fn a_full_bucket_without_mark_is_not_taken_for_unfinished(scene: Scene) {
+    let mark = Mark::of(&scene.name.parse().unwrap());
+    scene.put_key(&scene.name, SECRET, mark.project()).await;
+    scene.put_bucket(&scene.name, Some(&scene.name)).await;
+    scene.put_object(&scene.name).await;
+    assert_kind(scene.engine().up().await, ErrorKind::Conflict);
+}
+
+async fn an_empty_bucket_of_our_key_is_finished(scene: Scene) {
+    let mark = Mark::of(&scene.name.parse().unwrap());
+    scene.put_key(&scene.name, SECRET, mark.project()).await;
+    scene.put_bucket(&scene.name, Some(&scene.name)).await;
+    let engine = scene.engine();
+    let plan = engine.up().await.unwrap();
+    assert_eq!(verbs(&plan), [format!("update {}", scene.bucket_id())]);
+    assert!(engine.plan().await.unwrap().is_empty());
+    engine.remove(&[scene.bucket_id()]).await.unwrap();
+}
+
+async fn drift_is_seen_and_mended(scene: Scene) {
+    let engine = scene.engine();
+    engine.up().await.unwrap();
+    let admin = scene.admin().await;
+    let other = format!("{}other", scene.name);
+    scene.put_key(&other, "a-secret-of-somebody-else", 7).await;
+    admin.set_owner(&scene.name.parse().unwrap(), &other).await.unwrap();
+    let plan = engine.up().await.unwrap();
+    assert_eq!(verbs(&plan), [format!("update {}", scene.bucket_id())]);
+    assert!(engine.plan().await.unwrap().is_empty());
+    if scene.world.marks_keys() {
+        // The secret was made anew here, or changed there.
+        scene.secrets.put("app/secret-key", "another-secret-now");
+        let plan = engine.up().await.unwrap();
+        assert_eq!(verbs(&plan), [format!("update {}", scene.key_id())]);
+        assert_eq!(plan.changes[0].action.differences()[0].field, "secret_key");
+        assert!(engine.plan().await.unwrap().is_empty());
+    }
+    admin.delete_key(&other).await.unwrap();
+    engine.remove(&[scene.bucket_id()]).await.unwrap();
+}
+
+async fn strays_are_found(scene: Scene) {
+    let engine = scene.engine();
+    engine.up().await.unwrap();
+    // The platform has another bucket now, on the same server.
+    let mut wanted = scene.bucket();
+    wanted.id = ResourceId::new(BUCKET, "another");
+    wanted.needs.clear();
+    wanted.spec.insert("bucket".to_owned(), format!("{}b", scene.name).into());
+    let other = scene.engine_of([wanted]);
+    let observation = other.observe().await.unwrap();
+    let bucket = observation.strays.iter().find(|stray| stray.id == scene.bucket_id()).unwrap();
+    assert!(bucket.holds_data && bucket.needs.contains(&scene.key_id()));
+    let key = observation.strays.iter().find(|stray| stray.id == scene.key_id());
+    assert_eq!(key.is_some(), scene.world.marks_keys());
+    if let Some(key) = key {
+        for stray in [bucket, key] {
+            other.provider(stray).apply(stray, &Action::Remove, &other.cx).await.unwrap();
+        }
+        assert!(other.observe().await.unwrap().strays.is_empty());
+    }
+}
+
+async fn a_wrong_admin_key_is_unknown_never_absent(scene: Scene) {
+    scene.secrets.put("s3/admin-secret", "wrong");
+    let engine = scene.engine();
+    for resource in engine.graph.resources() {
+        let found = engine.provider(resource).observe(&[resource], &engine.cx).await;
+        let [(_, Observed::Unknown(failure))] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert_eq!(failure.kind, ErrorKind::Unauthenticated);
+    }
+}
+
+async fn a_given_key_is_tried_and_never_touched(scene: Scene) {
+    let mut key = scene.key();
+    key.spec.insert("given".to_owned(), true.into());
+    key.spec.remove("admin");
+    let engine = scene.engine_of([key]);
+    assert_eq!(engine.found(&scene.key_id()).await, Observed::Absent);
+    assert_kind(engine.up().await, ErrorKind::Unauthenticated);
+    scene.put_key(&scene.name, SECRET, 7).await;
+    let before = scene.snapshot().await;
+    assert!(engine.plan().await.unwrap().is_empty());
+    engine.remove(&[]).await.unwrap();
+    assert_eq!(scene.snapshot().await, before);
+    scene.admin().await.delete_key(&scene.name).await.unwrap();
+}
+
+async fn a_bucket_without_owner_needs_no_admin_interface(scene: Scene) {
+    let mut bucket = scene.bucket();
+    bucket.needs.clear();
+    bucket.spec.insert("owner".to_owned(), serde_json::Value::Null);
+    let engine = scene.engine_of([bucket]);
+    engine.up().await.unwrap();
+    assert!(engine.plan().await.unwrap().is_empty());
+    engine.remove(&[scene.bucket_id()]).await.unwrap();
+    assert_eq!(scene.snapshot().await, "");
+}
+
+async fn the_probe_proves_the_binding(scene: Scene) {
+    let other = format!("{}other", scene.name);
+    scene.put_bucket(&other, None).await;
+    let engine = scene.engine();
+    engine.up().await.unwrap();
+    let before = scene.snapshot().await;
+    let prober = S3Prober::new(scene.world.connect());
+    let probe = |bucket: &str, other_bucket: Option<&str>| {
+        let spec = BindingProbeSpec {
+            server: "s3".parse().unwrap(),
+            region: REGION.to_owned(),
+            access_key: scene.name.clone(),
+            secret_key: "app/secret-key".parse().unwrap(),
+            bucket: bucket.parse().unwrap(),
+            other_bucket: other_bucket.map(|name| name.parse().unwrap()),
+        };
+        mlops_core::Probe {
+            name: "app/files".to_owned(),
+            kind: PROBE.to_owned(),
+            component: "app".parse().unwrap(),
+            needs: [].into(),
+            spec: mlops_core::to_spec(&spec).unwrap(),
+        }
+    };
+    for other in [Some(other.as_str()), None] {
+        let findings = prober.probe(&probe(&scene.name, other), &engine.cx).await.unwrap();
+        assert_eq!(findings.len(), 3);
+        assert!(findings.iter().all(|finding| finding.failure.is_none()), "{findings:?}");
+    }
+    assert_eq!(scene.snapshot().await, before);
+
+    // A bucket that is not its own, and a foreign one that is open to it.
+    let findings = prober.probe(&probe(&other, Some(&scene.name)), &engine.cx).await.unwrap();
+    let failed: Vec<bool> = findings.iter().map(|finding| finding.failure.is_some()).collect();
+    assert_eq!(failed, [true, true, false], "{findings:?}");
+    assert_eq!(scene.snapshot().await, before);
+    scene.secrets.put("app/secret-key", "wrong");
+    let findings = prober.probe(&probe(&scene.name, None), &engine.cx).await.unwrap();
+    assert!(findings[0].failure.is_some());
+    scene.secrets.put("app/secret-key", SECRET);
+    engine.remove(&[scene.bucket_id()]).await.unwrap();
+    scene.admin().await.delete_bucket(&other.parse().unwrap()).await.unwrap();
+}
+
+fn fake(create_tags: CreateTags) -> Scene {
+    let secret = SecretText::new(TestVersity::SECRET_KEY);
+    let fake = FakeS3::new(TestVersity::ACCESS_KEY, secret)
+        .with_create_tags(create_tags)
+        .with_hook(Arc::new(Pause));
+    Scene::new(Box::new(Fake(fake)))
+}
+
+macro_rules! contract {
+    ($($test:ident)*) => {
+        mod fake_world {
+            use super::*;
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(fake(CreateTags::Taken)).await;
+            })*
+        }
+
+        mod fake_world_without_tags_at_creation {
+            use super::*;
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(fake(CreateTags::Ignored)).await;
+            })*
+        }
+
+        mod embedded {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(Scene::new(Box::new(Embedded::start().await))).await;
+            })*
+        }
+
+        mod versity {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(Scene::new(Box::new(Versity(TestVersity::shared())))).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    after_apply_the_plan_is_empty
+    killed_anywhere_it_ends_the_same
+    remove_leaves_nothing_of_ours_and_nothing_else_changed
+    foreign_things_of_the_same_name_are_not_touched
+    a_full_bucket_without_mark_is_not_taken_for_unfinished
+    an_empty_bucket_of_our_key_is_finished
+    drift_is_seen_and_mended
+    strays_are_found
+    a_wrong_admin_key_is_unknown_never_absent
+    a_given_key_is_tried_and_never_touched
+    a_bucket_without_owner_needs_no_admin_interface
+    the_probe_proves_the_binding
+}
