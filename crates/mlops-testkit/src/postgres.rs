@@ -1,4 +1,8 @@
 //! A real PostgreSQL server for tests.
+#![expect(
+    clippy::panic,
+    reason = "a test without its server must fail, and say why"
+)]
 
 use std::fs;
 use std::io;

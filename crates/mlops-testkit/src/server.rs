@@ -1,4 +1,8 @@
 //! What the starters of real servers share.
+#![expect(
+    clippy::panic,
+    reason = "a test without its server must fail, and say why"
+)]
 
 use std::fs::{self, File};
 use std::io;

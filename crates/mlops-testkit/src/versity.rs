@@ -1,4 +1,8 @@
 //! A real S3 server with an admin interface for tests: the Versity S3 gateway.
+#![expect(
+    clippy::panic,
+    reason = "a test without its server must fail, and say why"
+)]
 
 use std::fs::{self, File};
 use std::net::TcpStream;
