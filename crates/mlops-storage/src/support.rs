@@ -28,7 +28,10 @@ pub(crate) fn wrong_secret() -> SecretText {
 pub(crate) fn group<'a, S, K: Ord>(
     wanted: &[&'a Resource],
     key: impl Fn(&S) -> K,
-) -> (BTreeMap<K, Vec<(&'a Resource, S)>>, Vec<(ResourceId, Observed)>)
+) -> (
+    BTreeMap<K, Vec<(&'a Resource, S)>>,
+    Vec<(ResourceId, Observed)>,
+)
 where
     S: serde::de::DeserializeOwned,
 {
@@ -71,11 +74,8 @@ pub(crate) fn not_ours(what: &str, whose: &str) -> Error {
 
 /// The refusal to carry out an action that makes no sense for a kind.
 pub(crate) fn no_such_action(resource: &Resource, verb: &str) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("{verb} `{}`", resource.id),
-    )
-    .with_source("this kind of resource is made and corrected in place only")
+    Error::new(ErrorKind::Unsupported, format!("{verb} `{}`", resource.id))
+        .with_source("this kind of resource is made and corrected in place only")
 }
 
 /// A kind by its name.

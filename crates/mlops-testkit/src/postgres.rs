@@ -107,7 +107,11 @@ impl TestPostgres {
             panic!("initdb did not work in {}: {error}", folder.display());
         }
         if let Some(tls) = tls {
-            put(&folder.join("server.crt"), &tls.certificate, account.as_ref());
+            put(
+                &folder.join("server.crt"),
+                &tls.certificate,
+                account.as_ref(),
+            );
             put(&folder.join("server.key"), &tls.key, account.as_ref());
         }
         // Somebody else may take the port between looking for it and starting.
@@ -169,7 +173,11 @@ fn initialise(bin: &Path, folder: &Path, account: Option<&Account>) -> io::Resul
     put(&password, TestPostgres::PASSWORD, account);
     let mut command = Command::new(bin.join("initdb"));
     command
-        .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"])
+        .args([
+            "--username=postgres",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+        ])
         .args(["--locale=C", "--no-sync", "--no-instructions"])
         .arg(format!("--pwfile={}", password.display()))
         .arg("-D")
@@ -194,15 +202,28 @@ fn command(bin: &Path, folder: &Path, port: u16, tls: bool) -> Command {
         .args(["-p", &port.to_string()])
         .args(["-c", "listen_addresses=127.0.0.1"])
         .args(["-c", "unix_socket_directories="])
-        .args(["-c", "fsync=off", "-c", "log_statement=all", "-c", "max_connections=200"])
+        .args([
+            "-c",
+            "fsync=off",
+            "-c",
+            "log_statement=all",
+            "-c",
+            "max_connections=200",
+        ])
         .current_dir(folder);
     if tls {
         command
             .args(["-c", "ssl=on"])
             .arg("-c")
-            .arg(format!("ssl_cert_file={}", folder.join("server.crt").display()))
+            .arg(format!(
+                "ssl_cert_file={}",
+                folder.join("server.crt").display()
+            ))
             .arg("-c")
-            .arg(format!("ssl_key_file={}", folder.join("server.key").display()));
+            .arg(format!(
+                "ssl_key_file={}",
+                folder.join("server.key").display()
+            ));
     }
     command
 }
@@ -213,7 +234,11 @@ fn wait_until_ready(guard: &mut Guarded, folder: &Path) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     while Instant::now() < deadline && guard.is_running() {
         let text = fs::read_to_string(&file).unwrap_or_default();
-        if text.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
+        if text
+            .lines()
+            .nth(7)
+            .is_some_and(|line| line.trim() == "ready")
+        {
             return true;
         }
         std::thread::sleep(Duration::from_millis(20));

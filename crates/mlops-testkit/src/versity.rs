@@ -62,7 +62,9 @@ fn cache() -> PathBuf {
         .filter(|path| path.is_absolute())
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
     match base {
-        Some(base) => base.join("mlops-testkit").join(format!("{PROGRAM}-{VERSION}")),
+        Some(base) => base
+            .join("mlops-testkit")
+            .join(format!("{PROGRAM}-{VERSION}")),
         None => panic!("there is no home folder for a cache; set XDG_CACHE_HOME"),
     }
 }
@@ -128,7 +130,12 @@ impl TestVersity {
             let port = free_port();
             let mut command = Command::new(&program);
             command
-                .args(["--port", &format!("127.0.0.1:{port}"), "--quiet", "--iam-dir"])
+                .args([
+                    "--port",
+                    &format!("127.0.0.1:{port}"),
+                    "--quiet",
+                    "--iam-dir",
+                ])
                 .arg(folder.join("keys"))
                 // Extended attributes are not on every file system; files beside are.
                 .args(["posix", "--sidecar"])

@@ -170,7 +170,10 @@ impl FakePostgres {
 
     /// What the server does when somebody signs in, in the order in which it does it.
     fn sign_in(&self, login: &Login) -> Result<RoleFacts> {
-        let doing = format!("sign in to database `{}` as `{}`", login.database, login.user);
+        let doing = format!(
+            "sign in to database `{}` as `{}`",
+            login.database, login.user
+        );
         let state = self.lock();
         if !state.reachable {
             return Err(refuse(ErrorKind::Unavailable, &doing, "connection refused"));
@@ -197,7 +200,11 @@ impl FakePostgres {
         Ok(role.facts.clone())
     }
 
-    async fn write(&self, what: &str, change: impl FnOnce(&Self) -> Result<()> + Send) -> Result<()> {
+    async fn write(
+        &self,
+        what: &str,
+        change: impl FnOnce(&Self) -> Result<()> + Send,
+    ) -> Result<()> {
         self.hook.before(what).await?;
         if !self.lock().reachable {
             return Err(refuse(ErrorKind::Unavailable, what, "connection refused"));
@@ -256,16 +263,20 @@ impl PostgresAdmin for FakePostgres {
     }
 
     async fn inside(&self, database: &str) -> Result<Inside> {
-        self.database(database, &format!("look into database `{database}`"), |found| {
-            let tables = u64::try_from(found.tables.len()).unwrap_or(u64::MAX);
-            Inside {
-                extensions: found.extensions.clone(),
-                tables,
-                objects: tables,
-                bytes: 7_000_000 + 8192 * tables,
-                public_owner: Some(found.public_owner.clone()),
-            }
-        })
+        self.database(
+            database,
+            &format!("look into database `{database}`"),
+            |found| {
+                let tables = u64::try_from(found.tables.len()).unwrap_or(u64::MAX);
+                Inside {
+                    extensions: found.extensions.clone(),
+                    tables,
+                    objects: tables,
+                    bytes: 7_000_000 + 8192 * tables,
+                    public_owner: Some(found.public_owner.clone()),
+                }
+            },
+        )
     }
 
     async fn create_role(
@@ -410,7 +421,11 @@ impl Session {
         if allowed || self.facts.superuser {
             return Ok(());
         }
-        Err(refuse(ErrorKind::PermissionDenied, doing, "permission denied"))
+        Err(refuse(
+            ErrorKind::PermissionDenied,
+            doing,
+            "permission denied",
+        ))
     }
 }
 
@@ -418,9 +433,9 @@ impl Session {
 impl PostgresSession for Session {
     async fn try_table(&self, _table: &str) -> Result<()> {
         let doing = "create, fill, read and drop a table";
-        let owner = self
-            .server
-            .database(&self.login.database, doing, |found| found.facts.owner.clone())?;
+        let owner = self.server.database(&self.login.database, doing, |found| {
+            found.facts.owner.clone()
+        })?;
         self.allowed(owner == self.login.user, doing)
     }
 

@@ -201,7 +201,11 @@ impl Session {
         }
         let known = state.keys.get(&self.key.access_key);
         if !known.is_some_and(|known| known.secret.is_same(&self.key.secret_key)) {
-            return Err(refuse(ErrorKind::Unauthenticated, doing, "SignatureDoesNotMatch"));
+            return Err(refuse(
+                ErrorKind::Unauthenticated,
+                doing,
+                "SignatureDoesNotMatch",
+            ));
         }
         Ok(state.admin == self.key.access_key)
     }
@@ -210,7 +214,11 @@ impl Session {
         if self.sign_in(doing)? {
             return Ok(());
         }
-        Err(refuse(ErrorKind::PermissionDenied, doing, "XAdminAccessDenied"))
+        Err(refuse(
+            ErrorKind::PermissionDenied,
+            doing,
+            "XAdminAccessDenied",
+        ))
     }
 
     /// The bucket, when the key may use it.
@@ -274,7 +282,11 @@ impl S3Admin for Session {
                 return Err(refuse(ErrorKind::NotFound, &doing, "XAdminUserNotFound"));
             }
             if state.buckets.contains_key(bucket.as_str()) {
-                return Err(refuse(ErrorKind::AlreadyExists, &doing, "BucketAlreadyExists"));
+                return Err(refuse(
+                    ErrorKind::AlreadyExists,
+                    &doing,
+                    "BucketAlreadyExists",
+                ));
             }
             let tags = match state.create_tags {
                 CreateTags::Taken => tags.clone(),
@@ -293,12 +305,14 @@ impl S3Admin for Session {
 
     async fn set_tags(&self, bucket: &BucketName, tags: &BTreeMap<String, String>) -> Result<()> {
         let doing = format!("tag bucket `{bucket}`");
-        self.write(&doing, |state| match state.buckets.get_mut(bucket.as_str()) {
-            Some(found) => {
-                found.tags.clone_from(tags);
-                Ok(())
+        self.write(&doing, |state| {
+            match state.buckets.get_mut(bucket.as_str()) {
+                Some(found) => {
+                    found.tags.clone_from(tags);
+                    Ok(())
+                }
+                None => Err(refuse(ErrorKind::NotFound, &doing, "NoSuchBucket")),
             }
-            None => Err(refuse(ErrorKind::NotFound, &doing, "NoSuchBucket")),
         })
         .await
     }
@@ -335,12 +349,14 @@ impl S3Admin for Session {
 
     async fn empty_bucket(&self, bucket: &BucketName) -> Result<()> {
         let doing = format!("remove the objects of `{bucket}`");
-        self.write(&doing, |state| match state.buckets.get_mut(bucket.as_str()) {
-            Some(found) => {
-                found.objects.clear();
-                Ok(())
+        self.write(&doing, |state| {
+            match state.buckets.get_mut(bucket.as_str()) {
+                Some(found) => {
+                    found.objects.clear();
+                    Ok(())
+                }
+                None => Err(refuse(ErrorKind::NotFound, &doing, "NoSuchBucket")),
             }
-            None => Err(refuse(ErrorKind::NotFound, &doing, "NoSuchBucket")),
         })
         .await
     }

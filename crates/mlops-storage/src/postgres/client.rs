@@ -263,8 +263,14 @@ mod tests {
 
     #[test]
     fn a_text_without_certificates_is_refused() {
-        for text in ["", "nothing", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
-            let error = PostgresClient::new().with_root_certificates(text).unwrap_err();
+        for text in [
+            "",
+            "nothing",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+        ] {
+            let error = PostgresClient::new()
+                .with_root_certificates(text)
+                .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
         }
     }
@@ -276,7 +282,10 @@ mod tests {
         drop(listener);
         let endpoint = Endpoint::new(format!("postgresql://{address}").parse().unwrap()).unwrap();
         let login = Login::new("a", SecretText::new("b"), "c");
-        let error = PostgresClient::new().open(&endpoint, &login).await.unwrap_err();
+        let error = PostgresClient::new()
+            .open(&endpoint, &login)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{:?}", error.causes());
     }
 
@@ -286,8 +295,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let endpoint = Endpoint::new(format!("postgresql://{address}").parse().unwrap()).unwrap();
         let login = Login::new("a", SecretText::new("b"), "c");
-        let client = PostgresClient::new()
-            .with_timeouts(Duration::from_millis(100), Duration::from_secs(1));
+        let client =
+            PostgresClient::new().with_timeouts(Duration::from_millis(100), Duration::from_secs(1));
         let error = client.open(&endpoint, &login).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.to_string().contains(&address.to_string()));

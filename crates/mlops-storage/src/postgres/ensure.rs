@@ -7,7 +7,8 @@ use std::sync::Arc;
 use mlops_core::{DatabaseName, Endpoint, Error, ErrorKind, Result, RoleName, SecretText};
 
 use super::model::{
-    Catalogue, Connect, DatabaseFacts, Holdings, Inside, Login, PostgresAdmin, RoleChange, RoleFacts,
+    Catalogue, Connect, DatabaseFacts, Holdings, Inside, Login, PostgresAdmin, RoleChange,
+    RoleFacts,
 };
 use crate::mark::Mark;
 use crate::outcome::{Foreign, Outcome};
@@ -107,7 +108,8 @@ impl DatabaseWish {
         mut self,
         extensions: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.extensions.extend(extensions.into_iter().map(Into::into));
+        self.extensions
+            .extend(extensions.into_iter().map(Into::into));
         self
     }
 }
@@ -123,7 +125,9 @@ pub(super) enum State<F> {
 }
 
 fn whose(comment: Option<&str>, owner: Option<&str>) -> String {
-    let owner = owner.map(|owner| format!("owned by `{owner}`, ")).unwrap_or_default();
+    let owner = owner
+        .map(|owner| format!("owned by `{owner}`, "))
+        .unwrap_or_default();
     match comment {
         Some(comment) => format!("{owner}its comment is \"{}\"", comment.escape_debug()),
         None => format!("{owner}it has no comment"),
@@ -286,8 +290,8 @@ async fn database_once(
         admin.set_database_owner(name, &wish.owner).await?;
         changed = true;
     }
-    let furnished = wish.extensions.is_empty()
-        || is_furnished(&admin.inside(name.as_str()).await?, wish);
+    let furnished =
+        wish.extensions.is_empty() || is_furnished(&admin.inside(name.as_str()).await?, wish);
     if changed || !furnished {
         furnish(&*admin, wish, mark).await?;
         changed = true;

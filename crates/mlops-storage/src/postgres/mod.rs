@@ -22,8 +22,8 @@ mod probe;
 mod provider;
 mod role;
 mod session;
-mod sql;
 mod spec;
+mod sql;
 mod strays;
 
 pub use client::{PostgresClient, Tls};

@@ -23,11 +23,7 @@ pub struct Login {
 
 impl Login {
     /// The login of `user` to `database`.
-    pub fn new(
-        user: impl Into<String>,
-        password: SecretText,
-        database: impl Into<String>,
-    ) -> Self {
+    pub fn new(user: impl Into<String>, password: SecretText, database: impl Into<String>) -> Self {
         Self {
             user: user.into(),
             password,

@@ -58,8 +58,12 @@ impl Prober for PostgresProber {
         let name = format!("mlops_probe_{}", random_text(16));
 
         let own = async {
-            let claim = format!("role `{role}` can create and drop a table in database `{database}`");
-            let session = match self.enter(&endpoint, &spec, password.clone(), database).await {
+            let claim =
+                format!("role `{role}` can create and drop a table in database `{database}`");
+            let session = match self
+                .enter(&endpoint, &spec, password.clone(), database)
+                .await
+            {
                 Ok(session) => session,
                 Err(error) => return vec![Finding::fails(claim, &error)],
             };

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use mlops_core::plan::{Action, KindRules, Rules};
 use mlops_core::{
-    Context, Error, ErrorKind, Found, Graph, Observed, Owner, Provider, Resource, ResourceId, Result,
+    Context, Error, ErrorKind, Found, Graph, Observed, Owner, Provider, Resource, ResourceId,
+    Result,
 };
 
 use super::ensure::{RoleWish, Server, State, ensure_role, remove_role, role_state};

@@ -28,8 +28,11 @@ impl RealSession {
 #[async_trait]
 impl PostgresSession for RealSession {
     async fn try_table(&self, table: &str) -> Result<()> {
-        self.run(&sql::try_table(table), "create, fill, read and drop a table")
-            .await
+        self.run(
+            &sql::try_table(table),
+            "create, fill, read and drop a table",
+        )
+        .await
     }
 
     async fn try_create_role(&self, role: &str) -> Result<()> {

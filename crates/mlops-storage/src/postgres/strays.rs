@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mlops_core::{
-    ComponentName, Context, DatabaseName, Graph, Resource, ResourceId, Result, RoleName, SecretName,
-    ServiceName,
+    ComponentName, Context, DatabaseName, Graph, Resource, ResourceId, Result, RoleName,
+    SecretName, ServiceName,
 };
 use serde::Deserialize;
 

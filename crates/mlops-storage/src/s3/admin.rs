@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{
-    BucketLocationConstraint, CreateBucketConfiguration, Tag, Tagging,
-};
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Tag, Tagging};
 use mlops_core::{BucketName, Error, ErrorKind, Result};
 
 use super::admin_api::AdminApi;

@@ -12,6 +12,7 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4::SigningParams;
 use mlops_core::{Endpoint, Error, ErrorKind, Result, SecretText};
+use quick_xml::events::Event;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -114,17 +115,33 @@ struct Refusal {
 fn to_xml<T: Serialize>(value: &T, doing: &str) -> Result<SecretText> {
     quick_xml::se::to_string(value)
         .map(SecretText::new)
-        .map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, doing).with_source(error.to_string())
-        })
+        .map_err(|error| Error::new(ErrorKind::InvalidInput, doing).with_source(error.to_string()))
 }
 
-fn from_xml<T: DeserializeOwned>(text: &SecretText, doing: &str) -> Result<T> {
-    // The parser's message may repeat the text, which holds secrets: it is not passed on.
-    quick_xml::de::from_str(text.expose()).map_err(|_| {
+/// Whether the outermost element has that name. Without this look any other document would read as an empty list.
+fn has_root(text: &str, root: &str) -> bool {
+    let mut reader = quick_xml::Reader::from_str(text);
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(element) | Event::Empty(element)) => {
+                return element.local_name().as_ref() == root.as_bytes();
+            }
+            Ok(Event::Eof) | Err(_) => return false,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn from_xml<T: DeserializeOwned>(text: &SecretText, root: &str, doing: &str) -> Result<T> {
+    let wrong = || {
         Error::new(ErrorKind::Protocol, doing)
             .with_source("the answer is not the XML that the admin interface sends")
-    })
+    };
+    if !has_root(text.expose(), root) {
+        return Err(wrong());
+    }
+    // The parser's message may repeat the text, which holds secrets: it is not passed on.
+    quick_xml::de::from_str(text.expose()).map_err(|_| wrong())
 }
 
 impl AdminApi {
@@ -145,7 +162,7 @@ impl AdminApi {
     pub(super) async fn list_keys(&self) -> Result<Vec<KeyFacts>> {
         let doing = "list keys";
         let text = self.send("/list-users", &[], None, None, doing).await?;
-        let answer: Accounts = from_xml(&text, doing)?;
+        let answer: Accounts = from_xml(&text, "ListUserAccountsResult", doing)?;
         Ok(answer
             .accounts
             .into_iter()
@@ -159,7 +176,7 @@ impl AdminApi {
     pub(super) async fn list_buckets(&self) -> Result<Vec<BucketFacts>> {
         let doing = "list buckets with their owners";
         let text = self.send("/list-buckets", &[], None, None, doing).await?;
-        let answer: Buckets = from_xml(&text, doing)?;
+        let answer: Buckets = from_xml(&text, "ListBucketsResult", doing)?;
         Ok(answer
             .buckets
             .into_iter()
@@ -204,8 +221,14 @@ impl AdminApi {
 
     pub(super) async fn delete_key(&self, access_key: &str) -> Result<()> {
         let doing = format!("remove key `{access_key}`");
-        self.send("/delete-user", &[("access", access_key)], None, None, &doing)
-            .await?;
+        self.send(
+            "/delete-user",
+            &[("access", access_key)],
+            None,
+            None,
+            &doing,
+        )
+        .await?;
         Ok(())
     }
 
@@ -258,9 +281,7 @@ impl AdminApi {
         if let Some(owner) = owner {
             request = request.header("x-vgw-owner", owner);
         }
-        let mut request = request
-            .body(body)
-            .map_err(|error| broken(error.into()))?;
+        let mut request = request.body(body).map_err(|error| broken(error.into()))?;
 
         let identity = aws_credential_types::Credentials::new(
             &self.key.access_key,
@@ -321,7 +342,12 @@ impl AdminApi {
         }
         let refusal: Refusal = quick_xml::de::from_str(text.expose()).unwrap_or_default();
         let code = refusal.code.as_deref();
-        let error = refused(status.as_u16(), code, refusal.message.as_deref(), at.clone());
+        let error = refused(
+            status.as_u16(),
+            code,
+            refusal.message.as_deref(),
+            at.clone(),
+        );
         // A server without this interface takes the path for a bucket's or knows no such method.
         let no_route = status.as_u16() == 404 && !code.is_some_and(|code| code.starts_with('X'));
         let no_route = no_route && !(path.ends_with("/create") || path.starts_with("/change"));
@@ -344,17 +370,20 @@ mod tests {
                     <UserID>0</UserID><GroupID>0</GroupID><ProjectID>1073741825</ProjectID></Accounts>\
                     <Accounts><Access>b</Access><Secret>t</Secret><ProjectID>-1</ProjectID></Accounts>\
                     </ListUserAccountsResult>";
-        let answer: Accounts = from_xml(&SecretText::new(text), "list").unwrap();
+        let root = "ListUserAccountsResult";
+        let answer: Accounts = from_xml(&SecretText::new(text), root, "list").unwrap();
         assert_eq!(answer.accounts[0].project_id, 1_073_741_825);
         assert_eq!(answer.accounts[1].access, "b");
         let empty = SecretText::new("<ListUserAccountsResult></ListUserAccountsResult>");
-        assert!(from_xml::<Accounts>(&empty, "list").unwrap().accounts.is_empty());
+        let answer: Accounts = from_xml(&empty, root, "list").unwrap();
+        assert!(answer.accounts.is_empty());
+        assert!(from_xml::<Accounts>(&empty, "ListBucketsResult", "list").is_err());
     }
 
     #[test]
     fn a_broken_answer_is_not_repeated_in_the_error() {
         let text = SecretText::new("<A><Accounts><Secret>hunter2</Wrong>");
-        let error = from_xml::<Accounts>(&text, "list").err().unwrap();
+        let error = from_xml::<Accounts>(&text, "A", "list").err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Protocol);
         assert!(!format!("{error:?} {:?}", error.causes()).contains("hunter2"));
     }
@@ -366,7 +395,11 @@ mod tests {
             project_id: 7,
         };
         let text = to_xml(&change, "x").unwrap();
-        assert!(text.expose().contains("<Secret>a&lt;b&amp;c"), "{}", text.expose());
+        assert!(
+            text.expose().contains("<Secret>a&lt;b&amp;c"),
+            "{}",
+            text.expose()
+        );
         assert!(text.expose().contains("<ProjectID>7</ProjectID>"));
     }
 }

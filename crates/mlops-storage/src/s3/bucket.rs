@@ -66,8 +66,11 @@ pub(super) fn servers(graph: &Graph, kind: &str) -> BTreeSet<(ServiceName, Strin
             }
             BUCKET => {
                 let spec: BucketSpec = resource.typed().ok()?;
-                (kind == BUCKET || spec.owner.is_some())
-                    .then_some((spec.server, spec.region, spec.admin))
+                (kind == BUCKET || spec.owner.is_some()).then_some((
+                    spec.server,
+                    spec.region,
+                    spec.admin,
+                ))
             }
             _ => None,
         })
@@ -94,8 +97,14 @@ impl BucketProvider {
             Owners::Skip
         };
         let read = async {
-            let store =
-                store_of(&self.connect, &first.server, &first.region, &first.admin, cx).await?;
+            let store = store_of(
+                &self.connect,
+                &first.server,
+                &first.region,
+                &first.admin,
+                cx,
+            )
+            .await?;
             let admin = store.admin().await?;
             let buckets = admin.list_buckets(owners).await?;
             Ok::<_, Error>((admin, buckets))

@@ -117,10 +117,7 @@ pub(super) async fn key_state(
     key: &Credentials,
     mark: &Mark,
 ) -> Result<State<()>> {
-    let Some(facts) = keys
-        .iter()
-        .find(|facts| facts.access_key == key.access_key)
-    else {
+    let Some(facts) = keys.iter().find(|facts| facts.access_key == key.access_key) else {
         return Ok(State::Absent);
     };
     if facts.project == mark.project() || (facts.project == 0 && store.opens(key).await?) {
@@ -128,7 +125,10 @@ pub(super) async fn key_state(
     }
     let whose = match facts.project {
         0 => "it bears no mark, and our secret does not open it".to_owned(),
-        number => format!("it bears the number {number}, and ours is {}", mark.project()),
+        number => format!(
+            "it bears the number {number}, and ours is {}",
+            mark.project()
+        ),
     };
     Ok(State::Foreign((), whose))
 }
@@ -163,10 +163,7 @@ pub(super) async fn bucket_state<'a>(
         .map(|owner| format!("owned by key `{owner}`, "))
         .unwrap_or_default();
     let whose = match tags.get(TAG) {
-        Some(platform) => format!(
-            "{owner}its tag `{TAG}` is \"{}\"",
-            platform.escape_debug()
-        ),
+        Some(platform) => format!("{owner}its tag `{TAG}` is \"{}\"", platform.escape_debug()),
         None => format!("{owner}it has no tag `{TAG}`"),
     };
     Ok(State::Foreign((facts, tags), whose))
@@ -197,12 +194,7 @@ pub async fn ensure_key(
     }
 }
 
-async fn key_once(
-    store: &Store,
-    wish: &KeyWish,
-    mark: &Mark,
-    foreign: Foreign,
-) -> Result<Outcome> {
+async fn key_once(store: &Store, wish: &KeyWish, mark: &Mark, foreign: Foreign) -> Result<Outcome> {
     let admin = store.admin().await?;
     let keys = admin.list_keys().await?;
     let taken = match key_state(store, &keys, &wish.key, mark).await? {

@@ -34,8 +34,12 @@ pub fn kind_of_code(code: &str) -> Option<ErrorKind> {
         "NotImplemented" | "MethodNotAllowed" | "XAdminMethodNotSupported" => {
             ErrorKind::Unsupported
         }
-        "InvalidBucketName" | "InvalidArgument" | "InvalidLocationConstraint" | "MalformedXML"
-        | "InvalidTag" | "XAdminInvalidArgument" => ErrorKind::InvalidInput,
+        "InvalidBucketName"
+        | "InvalidArgument"
+        | "InvalidLocationConstraint"
+        | "MalformedXML"
+        | "InvalidTag"
+        | "XAdminInvalidArgument" => ErrorKind::InvalidInput,
         "QuotaExceeded" | "InsufficientStorage" => ErrorKind::Exhausted,
         _ => return None,
     })

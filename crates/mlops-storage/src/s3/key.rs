@@ -225,7 +225,10 @@ impl KeyProvider {
             ErrorKind::Unauthenticated,
             format!("use the given key `{}`", spec.access_key),
         )
-        .with_source(format!("the server at {} does not take it", endpoint.authority()))
+        .with_source(format!(
+            "the server at {} does not take it",
+            endpoint.authority()
+        ))
         .with_hint("check the access key and the secret that the platform file refers to"))
     }
 }

@@ -38,6 +38,8 @@ pub use ensure::{
 };
 pub use error::{kind_of_code, kind_of_status};
 pub use key::KeyProvider;
-pub use model::{BucketFacts, Connect, Credentials, Holdings, KeyFacts, Owners, S3Admin, S3Session};
+pub use model::{
+    BucketFacts, Connect, Credentials, Holdings, KeyFacts, Owners, S3Admin, S3Session,
+};
 pub use probe::{PROBE, S3Prober};
 pub use spec::{AdminSpec, BUCKET, BindingProbeSpec, BucketSpec, KEY, KeySpec};

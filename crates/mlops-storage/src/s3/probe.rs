@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use mlops_core::{
-    BucketName, Context, Endpoint, Error, ErrorKind, Finding, Probe, Prober, Result,
-};
+use mlops_core::{BucketName, Context, Endpoint, Error, ErrorKind, Finding, Probe, Prober, Result};
 
 use super::model::{Connect, Credentials, S3Session};
 use super::spec::BindingProbeSpec;
@@ -116,7 +114,10 @@ impl Prober for S3Prober {
         let key = Credentials::new(&spec.access_key, secret);
         let session = self.connect.session(&endpoint, &spec.region, &key).await?;
         let wrong = Credentials::new(&spec.access_key, wrong_secret());
-        let wrong = self.connect.session(&endpoint, &spec.region, &wrong).await?;
+        let wrong = self
+            .connect
+            .session(&endpoint, &spec.region, &wrong)
+            .await?;
         let (name, bucket) = (&spec.access_key, spec.bucket.as_str());
         let object = format!("{PREFIX}{}-{}", now(), random_text(16));
 

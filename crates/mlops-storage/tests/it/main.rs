@@ -5,3 +5,4 @@ mod postgres_contract;
 mod postgres_real;
 mod s3_contract;
 mod s3_real;
+mod simulation;

@@ -31,7 +31,11 @@ pub(crate) async fn sql(server: &TestPostgres, database: &str, text: &str) {
 }
 
 fn superuser() -> Login {
-    Login::new("postgres", SecretText::new(TestPostgres::PASSWORD), "postgres")
+    Login::new(
+        "postgres",
+        SecretText::new(TestPostgres::PASSWORD),
+        "postgres",
+    )
 }
 
 fn shared() -> Server {
@@ -53,17 +57,25 @@ async fn the_functions_say_what_they_did() {
     };
     let database = DatabaseWish::new(name.parse().unwrap(), name.parse().unwrap());
     for outcome in [Outcome::Created, Outcome::Unchanged] {
-        let did = ensure_role(&server, &role, &mark, Foreign::Refuse).await.unwrap();
+        let did = ensure_role(&server, &role, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
         assert_eq!(did, outcome);
-        let did = ensure_database(&server, &database, &mark, Foreign::Refuse).await.unwrap();
+        let did = ensure_database(&server, &database, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
         assert_eq!(did, outcome);
     }
     role.password = SecretText::new("then it is that");
-    let did = ensure_role(&server, &role, &mark, Foreign::Refuse).await.unwrap();
+    let did = ensure_role(&server, &role, &mark, Foreign::Refuse)
+        .await
+        .unwrap();
     assert_eq!(did, Outcome::Updated);
     let more = database.clone().with_extensions(["citext", "pgcrypto"]);
     for outcome in [Outcome::Updated, Outcome::Unchanged] {
-        let did = ensure_database(&server, &more, &mark, Foreign::Refuse).await.unwrap();
+        let did = ensure_database(&server, &more, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
         assert_eq!(did, outcome);
     }
     let missing = database.clone().with_extensions(["no_such_extension"]);
@@ -75,10 +87,15 @@ async fn the_functions_say_what_they_did() {
     assert_kind(result, ErrorKind::Unsupported);
 
     // It owns a database: the server says so, and nothing is forced.
-    let error = assert_kind(remove_role(&server, &role.role, &mark).await, ErrorKind::Conflict);
+    let error = assert_kind(
+        remove_role(&server, &role.role, &mark).await,
+        ErrorKind::Conflict,
+    );
     assert!(error.causes()[0].contains(&name), "{:?}", error.causes());
     for _ in 0..2 {
-        remove_database(&server, &database.database, &mark).await.unwrap();
+        remove_database(&server, &database.database, &mark)
+            .await
+            .unwrap();
         remove_role(&server, &role.role, &mark).await.unwrap();
     }
 }
@@ -93,15 +110,27 @@ async fn the_password_never_reaches_the_servers_log() {
             role: name.parse().unwrap(),
             password: SecretText::new(password),
         };
-        ensure_role(&server, &wish, &mark, Foreign::Refuse).await.unwrap();
+        ensure_role(&server, &wish, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
         assert!(server.signs_in(&wish.role, &wish.password).await.unwrap());
-        assert!(!server.signs_in(&wish.role, &SecretText::new("other")).await.unwrap());
+        assert!(
+            !server
+                .signs_in(&wish.role, &SecretText::new("other"))
+                .await
+                .unwrap()
+        );
     }
     let log = TestPostgres::shared().log();
-    assert!(log.contains(&format!("CREATE ROLE \"{name}\"")), "statements are logged");
+    assert!(
+        log.contains(&format!("CREATE ROLE \"{name}\"")),
+        "statements are logged"
+    );
     assert!(log.contains(&format!("ALTER ROLE \"{name}\"")));
     assert!(!log.contains("needle-in-a-haystack"));
-    remove_role(&server, &name.parse().unwrap(), &mark).await.unwrap();
+    remove_role(&server, &name.parse().unwrap(), &mark)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -112,7 +141,11 @@ async fn an_administrator_who_is_no_superuser_is_enough() {
     let make = format!("CREATE ROLE {admin} LOGIN CREATEDB CREATEROLE PASSWORD 'admins-own'");
     sql(test, "postgres", &make).await;
     let login = Login::new(&admin, SecretText::new("admins-own"), "postgres");
-    let server = Server::new(Arc::new(PostgresClient::new()), endpoint(&test.url()), login);
+    let server = Server::new(
+        Arc::new(PostgresClient::new()),
+        endpoint(&test.url()),
+        login,
+    );
     let mark = Mark::of(&name.parse().unwrap());
     let role = RoleWish {
         role: name.parse().unwrap(),
@@ -121,15 +154,23 @@ async fn an_administrator_who_is_no_superuser_is_enough() {
     let database = DatabaseWish::new(name.parse().unwrap(), name.parse().unwrap())
         .with_extensions(["pgcrypto"]);
     for outcome in [Outcome::Created, Outcome::Unchanged] {
-        let did = ensure_role(&server, &role, &mark, Foreign::Refuse).await.unwrap();
+        let did = ensure_role(&server, &role, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
         assert_eq!(did, outcome);
-        let did = ensure_database(&server, &database, &mark, Foreign::Refuse).await.unwrap();
+        let did = ensure_database(&server, &database, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
         assert_eq!(did, outcome);
     }
     sql(test, "postgres", &format!("ALTER ROLE {name} CREATEDB")).await;
-    let did = ensure_role(&server, &role, &mark, Foreign::Refuse).await.unwrap();
+    let did = ensure_role(&server, &role, &mark, Foreign::Refuse)
+        .await
+        .unwrap();
     assert_eq!(did, Outcome::Updated);
-    remove_database(&server, &database.database, &mark).await.unwrap();
+    remove_database(&server, &database.database, &mark)
+        .await
+        .unwrap();
     remove_role(&server, &role.role, &mark).await.unwrap();
     sql(test, "postgres", &format!("DROP ROLE {admin}")).await;
 }
@@ -152,7 +193,8 @@ async fn a_connection_that_the_server_ended_is_made_anew() {
     let place = endpoint(&test.url());
     let admin = client.admin(&place, &superuser()).await.unwrap();
     admin.catalogue().await.unwrap();
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mlops'";
+    let end =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mlops'";
     sql(&test, "postgres", end).await;
     // The one in hand may fail once, as one that may be repeated; asking again gives a new one.
     if let Err(error) = admin.catalogue().await {
@@ -160,7 +202,12 @@ async fn a_connection_that_the_server_ended_is_made_anew() {
     }
     let mut again = Err(mlops_core::Error::new(ErrorKind::Failed, "never asked"));
     for _ in 0..20 {
-        again = client.admin(&place, &superuser()).await.unwrap().catalogue().await;
+        again = client
+            .admin(&place, &superuser())
+            .await
+            .unwrap()
+            .catalogue()
+            .await;
         if again.is_ok() {
             break;
         }
@@ -187,7 +234,11 @@ async fn a_certificate_that_is_not_trusted_is_refused() {
         strict.admin(&place, &superuser()).await.map(|_| ()),
         ErrorKind::Failed,
     );
-    assert!(error.causes().join(" ").contains("certificate"), "{:?}", error.causes());
+    assert!(
+        error.causes().join(" ").contains("certificate"),
+        "{:?}",
+        error.causes()
+    );
 
     let trusting = PostgresClient::new()
         .with_tls(Tls::Always)
@@ -212,7 +263,11 @@ async fn the_wrong_password_and_a_missing_database_are_told_apart() {
     );
     assert!(error.hint().is_some());
     assert!(!format!("{error:?}").contains(TestPostgres::PASSWORD));
-    let missing = Login::new("postgres", SecretText::new(TestPostgres::PASSWORD), "no_such");
+    let missing = Login::new(
+        "postgres",
+        SecretText::new(TestPostgres::PASSWORD),
+        "no_such",
+    );
     assert_kind(
         client.session(&place, &missing).await.map(|_| ()),
         ErrorKind::NotFound,

@@ -28,7 +28,9 @@ impl Embedded {
         let admin =
             mlops_s3_server::Credentials::new(TestVersity::ACCESS_KEY, TestVersity::SECRET_KEY);
         let config = Config::new(folder.path().join("s3"), admin);
-        let server = Server::bind(config, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let server = Server::bind(config, ([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
         let url = format!("http://{}", server.local_addr());
         let task = tokio::spawn(async move {
             server.run(std::future::pending()).await.unwrap();
@@ -59,7 +61,12 @@ fn admin() -> Credentials {
 }
 
 fn store(url: &str) -> Store {
-    Store::new(Arc::new(S3Client::new()), endpoint(url), "us-east-1", admin())
+    Store::new(
+        Arc::new(S3Client::new()),
+        endpoint(url),
+        "us-east-1",
+        admin(),
+    )
 }
 
 async fn functions_say_what_they_did(url: &str) {
@@ -76,9 +83,13 @@ async fn functions_say_what_they_did(url: &str) {
         owner: Some(name.clone()),
     };
     for outcome in [Outcome::Created, Outcome::Unchanged] {
-        let did = ensure_key(&store, &key, &mark, Foreign::Refuse).await.unwrap();
+        let did = ensure_key(&store, &key, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
         assert_eq!(did, outcome);
-        let did = ensure_bucket(&store, &bucket, &mark, Foreign::Refuse).await.unwrap();
+        let did = ensure_bucket(&store, &bucket, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
         assert_eq!(did, outcome);
     }
     let session = S3Client::new()
@@ -103,7 +114,11 @@ async fn functions_say_what_they_did(url: &str) {
 #[tokio::test]
 async fn functions_say_what_they_did_on_versity() {
     functions_say_what_they_did(&TestVersity::shared().url()).await;
-    assert!(!TestVersity::shared().log().contains(TestVersity::SECRET_KEY));
+    assert!(
+        !TestVersity::shared()
+            .log()
+            .contains(TestVersity::SECRET_KEY)
+    );
 }
 
 #[tokio::test]
@@ -119,13 +134,25 @@ async fn a_bucket_of_many_objects_is_emptied() {
     let client = S3Client::new();
     let bucket = "many".parse().unwrap();
     let admin = client.admin(&place, "us-east-1", &admin()).await.unwrap();
-    admin.create_bucket(&bucket, None, &[].into()).await.unwrap();
-    let session = client.session(&place, "us-east-1", &self::admin()).await.unwrap();
+    admin
+        .create_bucket(&bucket, None, &[].into())
+        .await
+        .unwrap();
+    let session = client
+        .session(&place, "us-east-1", &self::admin())
+        .await
+        .unwrap();
     for number in 0..1100 {
-        session.put("many", &format!("a/{number}"), vec![0]).await.unwrap();
+        session
+            .put("many", &format!("a/{number}"), vec![0])
+            .await
+            .unwrap();
     }
     let holdings = admin.holdings("many").await.unwrap();
-    assert_eq!((holdings.objects, holdings.bytes, holdings.more), (1100, 1100, false));
+    assert_eq!(
+        (holdings.objects, holdings.bytes, holdings.more),
+        (1100, 1100, false)
+    );
     assert_kind(admin.delete_bucket(&bucket).await, ErrorKind::Conflict);
     admin.empty_bucket(&bucket).await.unwrap();
     admin.delete_bucket(&bucket).await.unwrap();
@@ -158,7 +185,10 @@ async fn answering(status: &'static str, body: &'static str) -> String {
 #[tokio::test]
 async fn a_server_that_does_not_offer_it_says_so() {
     for (status, body) in [
-        ("501 Not Implemented", "<Error><Code>NotImplemented</Code></Error>"),
+        (
+            "501 Not Implemented",
+            "<Error><Code>NotImplemented</Code></Error>",
+        ),
         ("405 Method Not Allowed", ""),
         ("404 Not Found", "<Error><Code>NoSuchBucket</Code></Error>"),
         (
@@ -169,8 +199,14 @@ async fn a_server_that_does_not_offer_it_says_so() {
         let store = store(&answering(status, body).await);
         let admin = store.admin().await.unwrap();
         let error = assert_kind(admin.list_keys().await, ErrorKind::Unsupported);
-        assert!(error.hint().is_some_and(|hint| hint.contains("Versity")), "{error:?}");
-        assert_kind(admin.list_buckets(Owners::Needed).await, ErrorKind::Unsupported);
+        assert!(
+            error.hint().is_some_and(|hint| hint.contains("Versity")),
+            "{error:?}"
+        );
+        assert_kind(
+            admin.list_buckets(Owners::Needed).await,
+            ErrorKind::Unsupported,
+        );
         if status.starts_with("501") {
             assert_kind(admin.tags("a").await, ErrorKind::Unsupported);
         }
@@ -183,7 +219,10 @@ async fn nonsense_is_an_error_and_never_an_empty_list() {
         let store = store(&answering("200 OK", body).await);
         let admin = store.admin().await.unwrap();
         assert_kind(admin.list_keys().await, ErrorKind::Protocol);
-        assert_kind(admin.list_buckets(Owners::Needed).await, ErrorKind::Protocol);
+        assert_kind(
+            admin.list_buckets(Owners::Needed).await,
+            ErrorKind::Protocol,
+        );
     }
 }
 
@@ -195,17 +234,26 @@ async fn the_kinds_of_trouble_are_told_apart() {
     }));
     let gone_admin = gone.admin().await.unwrap();
     assert_kind(gone_admin.list_keys().await, ErrorKind::Unavailable);
-    assert_kind(gone_admin.list_buckets(Owners::Skip).await, ErrorKind::Unavailable);
+    assert_kind(
+        gone_admin.list_buckets(Owners::Skip).await,
+        ErrorKind::Unavailable,
+    );
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", listener.local_addr().unwrap());
     let client = S3Client::with_timeouts(Duration::from_millis(200), Duration::from_millis(200));
-    let admin = client.admin(&endpoint(&silent), "us-east-1", &admin()).await.unwrap();
+    let admin = client
+        .admin(&endpoint(&silent), "us-east-1", &admin())
+        .await
+        .unwrap();
     assert_kind(admin.list_keys().await, ErrorKind::Timeout);
     assert_kind(admin.list_buckets(Owners::Skip).await, ErrorKind::Timeout);
 
     let busy = store(&answering("503 Slow Down", "<Error><Code>SlowDown</Code></Error>").await);
     let admin = busy.admin().await.unwrap();
     assert_kind(admin.list_keys().await, ErrorKind::RateLimited);
-    assert_kind(admin.list_buckets(Owners::Skip).await, ErrorKind::RateLimited);
+    assert_kind(
+        admin.list_buckets(Owners::Skip).await,
+        ErrorKind::RateLimited,
+    );
 }
