@@ -1,6 +1,7 @@
 //! Registering a model from files, so that it may be killed between any two writes and go on from there.
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{StreamExt as _, TryStreamExt as _, iter};
 use mlops_core::{Digest, Error, ErrorKind, ModelAlias, ModelName, PlatformName, Result};
 
@@ -142,16 +143,21 @@ async fn ensure_logged(
         .with_hint("let MLflow proxy its artifacts: `--serve-artifacts` and an `--artifacts-destination`")
     })?;
     // Writing over what an interrupted attempt wrote is harmless.
-    iter(&sample.files)
-        .map(|(path, content)| {
-            let (path, content) = (join(folder, path), content.clone());
-            async move { registry.put_artifact(&path, content).await }
-        })
+    let writes: Vec<_> = sample
+        .files
+        .iter()
+        .map(|(path, content)| put(registry, join(folder, path), content.clone()))
+        .collect();
+    iter(writes)
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
     registry.finalize_logged_model(&logged.model_id).await?;
     Ok(logged)
+}
+
+fn put(registry: &dyn Registry, path: String, content: Bytes) -> BoxFuture<'_, Result<()>> {
+    Box::pin(async move { registry.put_artifact(&path, content).await })
 }
 
 /// The version that was made from the logged model.

@@ -39,7 +39,7 @@ impl ConnectMlServer {
 }
 
 impl ConnectModelServer for ConnectMlServer {
-    fn connect(&self, rest: &Endpoint, grpc: &Endpoint) -> Result<Arc<dyn ModelServer>> {
+    fn connect(&self, rest: &Endpoint, grpc: Option<&Endpoint>) -> Result<Arc<dyn ModelServer>> {
         Ok(Arc::new(MlServer::new(rest, grpc, &self.models_root)?))
     }
 }
@@ -48,7 +48,7 @@ impl ConnectModelServer for ConnectMlServer {
 #[derive(Debug, Clone)]
 pub struct MlServer {
     rest: RestClient,
-    grpc: GrpcClient,
+    grpc: Option<GrpcClient>,
     root: PathBuf,
 }
 
@@ -109,15 +109,15 @@ impl Settings {
 }
 
 impl MlServer {
-    /// The server at these two addresses, whose models are in `models_root`.
+    /// The server at these addresses, whose models are in `models_root`; without the second it speaks REST only.
     ///
     /// # Errors
     ///
     /// When an address cannot be used.
-    pub fn new(rest: &Endpoint, grpc: &Endpoint, models_root: &Path) -> Result<Self> {
+    pub fn new(rest: &Endpoint, grpc: Option<&Endpoint>, models_root: &Path) -> Result<Self> {
         Ok(Self {
             rest: RestClient::new(rest)?,
-            grpc: GrpcClient::new(grpc)?,
+            grpc: grpc.map(GrpcClient::new).transpose()?,
             root: models_root.to_owned(),
         })
     }
@@ -335,10 +335,19 @@ impl ModelServer for MlServer {
         self.rest.model_metadata(name).await
     }
 
+    fn speaks(&self, via: Via) -> bool {
+        via == Via::Rest || self.grpc.is_some()
+    }
+
     async fn infer(&self, via: Via, name: &str, request: &InferRequest) -> Result<InferResponse> {
-        match via {
-            Via::Rest => self.rest.infer(name, request).await,
-            Via::Grpc => self.grpc.infer(name, request).await,
+        match (via, &self.grpc) {
+            (Via::Rest, _) => self.rest.infer(name, request).await,
+            (Via::Grpc, Some(grpc)) => grpc.infer(name, request).await,
+            (Via::Grpc, None) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("infer by gRPC from `{name}`"),
+            )
+            .with_source("the address for gRPC is not known")),
         }
     }
 }

@@ -122,16 +122,19 @@ pub trait ModelServer: Send + Sync + Debug {
     /// What the server says of a loaded model.
     async fn metadata(&self, name: &str) -> Result<ModelMetadata>;
 
+    /// Whether requests can go that way at all.
+    fn speaks(&self, via: Via) -> bool;
+
     /// Asks a model.
     async fn infer(&self, via: Via, name: &str, request: &InferRequest) -> Result<InferResponse>;
 }
 
 /// Opens model servers.
 pub trait ConnectModelServer: Send + Sync {
-    /// The server at these two addresses.
+    /// The server at these addresses; without the second it speaks REST only.
     ///
     /// # Errors
     ///
     /// When an address cannot be used at all.
-    fn connect(&self, rest: &Endpoint, grpc: &Endpoint) -> Result<Arc<dyn ModelServer>>;
+    fn connect(&self, rest: &Endpoint, grpc: Option<&Endpoint>) -> Result<Arc<dyn ModelServer>>;
 }

@@ -103,8 +103,13 @@ impl Switcher {
             .with_source(error)
         };
         let before = self.serving().await.map_err(failed)?;
-        self.check_owner().await.map_err(failed)?;
-        self.remove_candidates().await.map_err(failed)?;
+        let (server, model) = (&*self.server, &self.model);
+        check_owner(server, &self.platform, model)
+            .await
+            .map_err(failed)?;
+        remove_candidates(server, &self.platform, model)
+            .await
+            .map_err(failed)?;
         let location = self.stage(wanted).await.map_err(failed)?;
         let entry = Entry {
             name: self.model.to_string(),
@@ -116,7 +121,7 @@ impl Switcher {
         };
         if let Err(error) = self.try_candidate(&entry, wanted).await {
             // Best effort: the refusal is what matters, and the next call takes the rest away.
-            if let Err(error) = self.remove_candidates().await {
+            if let Err(error) = remove_candidates(server, &self.platform, model).await {
                 debug!(%error, "a refused candidate is left for the next attempt");
             }
             return Err(failed(error).with_hint(match &before {
@@ -128,7 +133,9 @@ impl Switcher {
             }));
         }
         self.replace(&entry, wanted).await.map_err(failed)?;
-        self.remove_candidates().await.map_err(failed)?;
+        remove_candidates(server, &self.platform, model)
+            .await
+            .map_err(failed)?;
         self.server
             .remove_staged(self.model.as_str(), Some(&wanted.key))
             .await
@@ -138,40 +145,6 @@ impl Switcher {
             to: wanted.version.clone(),
             took_ms: millis(begun.elapsed()),
         })
-    }
-
-    /// Whether the name is ours to write.
-    async fn check_owner(&self) -> Result<()> {
-        let name = self.model.as_str();
-        let other = match self.server.find_entry(name).await? {
-            Some(entry) if entry.platform != self.platform.as_str() => {
-                format!("it belongs to platform `{}`", entry.platform)
-            }
-            None if self.server.has_foreign_entry(name).await? => {
-                "somebody wrote its `model-settings.json` by hand".to_owned()
-            }
-            _ => return Ok(()),
-        };
-        Err(Error::new(
-            ErrorKind::Conflict,
-            format!("take over the served model `{name}`"),
-        )
-        .with_source(other))
-    }
-
-    /// Takes away what interrupted attempts left.
-    async fn remove_candidates(&self) -> Result<()> {
-        for entry in self.server.entries().await? {
-            let ours = entry.platform == self.platform.as_str()
-                && entry.model == self.model.as_str()
-                && entry.is_candidate();
-            if ours {
-                // The entry goes last: by it the loaded model is known.
-                self.server.unload(&entry.name).await?;
-                self.server.remove_entry(&entry.name).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Fetches the files when they come through MLflow's proxy; otherwise the model server must fetch them itself.
@@ -243,7 +216,8 @@ impl Switcher {
             }
         };
         let request = probe.to_request()?;
-        for via in [Via::Rest, Via::Grpc] {
+        let ways = [Via::Rest, Via::Grpc];
+        for via in ways.into_iter().filter(|via| self.server.speaks(*via)) {
             probe.check(&self.server.infer(via, name, &request).await?)?;
         }
         Ok(())
@@ -284,19 +258,66 @@ impl Switcher {
         Err(error)
     }
 
-    /// Stops serving the model and forgets its files; fine when it is not served.
+    /// Stops serving a model and forgets its files; fine when it is not served.
     ///
     /// # Errors
     ///
     /// When it is somebody else's, or the server refuses.
-    pub async fn remove(&self) -> Result<()> {
-        self.check_owner().await?;
-        self.remove_candidates().await?;
-        let name = self.model.as_str();
-        if self.server.find_entry(name).await?.is_some() {
-            self.server.unload(name).await?;
+    pub async fn remove_from(
+        server: &dyn ModelServer,
+        platform: &PlatformName,
+        model: &ModelName,
+    ) -> Result<()> {
+        check_owner(server, platform, model).await?;
+        remove_candidates(server, platform, model).await?;
+        let name = model.as_str();
+        if server.find_entry(name).await?.is_some() {
+            server.unload(name).await?;
         }
-        self.server.remove_staged(name, None).await?;
-        self.server.remove_entry(name).await
+        server.remove_staged(name, None).await?;
+        // Last, because by it the rest is known to be there.
+        server.remove_entry(name).await
     }
+}
+
+/// Whether the name is the platform's to write.
+async fn check_owner(
+    server: &dyn ModelServer,
+    platform: &PlatformName,
+    model: &ModelName,
+) -> Result<()> {
+    let name = model.as_str();
+    let other = match server.find_entry(name).await? {
+        Some(entry) if entry.platform != platform.as_str() => {
+            format!("it belongs to platform `{}`", entry.platform)
+        }
+        None if server.has_foreign_entry(name).await? => {
+            "somebody wrote its `model-settings.json` by hand".to_owned()
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!("take over the served model `{name}`"),
+    )
+    .with_source(other))
+}
+
+/// Takes away what interrupted attempts left.
+async fn remove_candidates(
+    server: &dyn ModelServer,
+    platform: &PlatformName,
+    model: &ModelName,
+) -> Result<()> {
+    for entry in server.entries().await? {
+        let ours = entry.platform == platform.as_str()
+            && entry.model == model.as_str()
+            && entry.is_candidate();
+        if ours {
+            // The entry goes last: by it the loaded model is known.
+            server.unload(&entry.name).await?;
+            server.remove_entry(&entry.name).await?;
+        }
+    }
+    Ok(())
 }
