@@ -2,7 +2,9 @@
 //! once; only what has to come from the disk is read on another thread.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io;
+#[cfg(target_os = "linux")]
+use std::io::IoSliceMut;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
@@ -95,12 +97,19 @@ impl Outlet {
         self.left.end.saturating_sub(self.left.start)
     }
 
-    /// Takes what is in memory, as far as the system tells.
+    /// Takes what is in memory, as far as the system tells. Not every file
+    /// system does, and of the systems only Linux.
+    #[cfg(target_os = "linux")]
     fn read_at_once(&self, buffer: &mut Buffer) -> usize {
         let mut room = [IoSliceMut::new(buffer.room(self.length()))];
         let flags = rustix::io::ReadWriteFlags::NOWAIT;
         // Whatever is wrong, the thread finds out and says.
         rustix::io::preadv2(&*self.file, &mut room, self.left.start, flags).unwrap_or_default()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn read_at_once(&self, _: &mut Buffer) -> usize {
+        0
     }
 
     fn read_on_thread(&self, mut buffer: Buffer) -> JoinHandle<io::Result<Buffer>> {
@@ -156,5 +165,58 @@ impl ByteStream for Outlet {
     fn remaining_length(&self) -> RemainingLength {
         usize::try_from(self.length())
             .map_or_else(|_| RemainingLength::unknown(), RemainingLength::new_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt as _;
+
+    #[tokio::test]
+    async fn every_way_of_reading_gives_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let data: Vec<u8> = (0..3_000_001_u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&path, &data).unwrap();
+        for range in [
+            0..0,
+            5..6,
+            0..data.len(),
+            7..CHUNK + 7,
+            7..CHUNK + 8,
+            1_000_000..3_000_001,
+        ] {
+            let wanted = range.start as u64..range.end as u64;
+            let outlet = Outlet::open(File::open(&path).unwrap(), wanted.clone()).unwrap();
+            assert_eq!(outlet.remaining_length().exact(), Some(range.len()));
+            let sent: Vec<_> = outlet.map(Result::unwrap).collect().await;
+            assert!(sent.concat() == data[range.clone()], "{range:?}");
+
+            let outlet = Outlet {
+                file: Arc::new(File::open(&path).unwrap()),
+                left: wanted,
+                whole: None,
+                reading: None,
+            };
+            let buffer = outlet
+                .read_on_thread(Buffer::take())
+                .await
+                .unwrap()
+                .unwrap();
+            let start = range.start;
+            assert!(buffer.as_ref() == &data[start..start + range.len().min(CHUNK)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_ends_too_early_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, vec![0; 1_000_000]).unwrap();
+        let file = || File::open(&path).unwrap();
+        assert!(Outlet::open(file(), 999_999..1_000_001).is_err());
+        let sent: Vec<_> = Outlet::open(file(), 0..2_000_000).unwrap().collect().await;
+        assert!(sent.last().unwrap().is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! What is on disk after a kill, and on a disk that is full. The server runs in
 //! a child process: this program again, with one ignored test.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use mlops_s3_server::{Config, Credentials, Server};
+use mlops_s3_server::{Config, Credentials, Server, Sync};
 
 use crate::support::{ADMIN, SECRET, TestServer, client, eventually, is, names, noise, refused};
 
@@ -270,4 +270,80 @@ async fn a_file_that_may_not_be_written_is_a_clear_error_and_no_object() {
         .send()
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_under_way_is_finished_before_the_server_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("s3");
+    let server = TestServer::start_in(root.clone()).await;
+    let address = server.address;
+    server
+        .admin()
+        .create_bucket()
+        .bucket("data")
+        .send()
+        .await
+        .unwrap();
+    let mut stream = half_a_put(address, "late").await;
+    let tmp = root.join("tmp");
+    assert!(eventually(|| !names(&tmp).is_empty()).await);
+    let stopping = tokio::spawn(server.stop());
+    // New connections are refused while the old one goes on.
+    assert!(eventually(|| TcpStream::connect(address).is_err()).await);
+    stream.write_all(&noise(10_000_000)).unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    stopping.await.unwrap();
+    let server = TestServer::start_in(root).await;
+    let head = server
+        .admin()
+        .head_object()
+        .bucket("data")
+        .key("late")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(head.content_length(), Some(20_000_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flushed_writes_work_like_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::new(folder.path().join("s3"), Credentials::new(ADMIN, SECRET))
+        .with_region("eu-central-1")
+        .with_sync(Sync::Full);
+    let server = Server::bind(config, ([127, 0, 0, 1], 0).into())
+        .await
+        .unwrap();
+    let s3 = client(server.local_addr(), ADMIN, SECRET);
+    let running = tokio::spawn(server.run(std::future::pending()));
+    s3.create_bucket().bucket("data").send().await.unwrap();
+    let location = s3
+        .get_bucket_location()
+        .bucket("data")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        location.location_constraint().unwrap().as_str(),
+        "eu-central-1"
+    );
+    s3.put_object()
+        .bucket("data")
+        .key("a/b")
+        .body(noise(600_000).into())
+        .send()
+        .await
+        .unwrap();
+    let get = s3
+        .get_object()
+        .bucket("data")
+        .key("a/b")
+        .send()
+        .await
+        .unwrap();
+    assert!(get.body.collect().await.unwrap().to_vec() == noise(600_000));
+    running.abort();
 }
