@@ -70,6 +70,15 @@ impl Engine {
             .collect()
     }
 
+    /// Looks at some resources without asking whether what they live in is ready.
+    pub async fn observe_only(
+        &self,
+        resources: &[&Resource],
+        cx: &Context,
+    ) -> Vec<(ResourceId, Observed)> {
+        self.ask(resources, cx).await
+    }
+
     /// Looks at one resource whose host is known to be ready.
     pub(super) async fn look_again(&self, resource: &Resource, cx: &Context) -> Observed {
         self.ask(&[resource], cx)

@@ -1,0 +1,145 @@
+//! A described platform on this machine: everything the command can do, as calls.
+
+mod engine;
+mod look;
+mod machine;
+mod models;
+mod outside;
+mod status;
+mod work;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use mlops_catalog::{Catalog, resolve};
+use mlops_core::platform::Platform;
+use mlops_core::{Context, Endpoints, EventSink, Graph, Result, SecretStore};
+use mlops_local::{LocalTarget, Roots};
+
+pub use look::{ClientValue, Credential};
+pub use models::{Protocol, Question};
+pub use outside::SecretReader;
+pub use status::{ComponentStatus, ModelStatus, Status};
+pub use work::UpOptions;
+
+use crate::engine::Engine;
+use outside::LayeredSecrets;
+
+/// Whether the network may be used to fill the caches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    /// It may.
+    #[default]
+    Use,
+    /// What is not in the caches is an error.
+    Avoid,
+}
+
+/// What a session needs beside the platform and the catalogue.
+#[derive(Clone)]
+pub struct SessionOptions {
+    /// The folders that everything is in; see [`mlops_local::default_roots`].
+    pub roots: Roots,
+    /// The environment that the program was started with.
+    pub env: BTreeMap<String, String>,
+    /// A program and its arguments that call [`mlops_local::supervise`] with the platform's folder and the socket,
+    /// which are added to them.
+    pub supervisor: Vec<OsString>,
+    /// Reads the secrets that the platform file refers to.
+    pub secret_reader: SecretReader,
+    /// Whether the network may be used.
+    pub network: Network,
+}
+
+impl std::fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The environment may hold secrets.
+        f.debug_struct("SessionOptions")
+            .field("roots", &self.roots)
+            .field("supervisor", &self.supervisor)
+            .field("network", &self.network)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A platform that is planned, applied, checked, used and removed.
+///
+/// It holds no state of its own: what is there is found by looking, at every call.
+pub struct Session {
+    graph: Graph,
+    target: LocalTarget,
+    engine: Engine,
+    secrets: Arc<dyn SecretStore>,
+    endpoints: Arc<dyn Endpoints>,
+    network: Network,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("platform", &self.graph.platform)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Resolves a platform. Asks nobody and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the platform does not resolve, see [`mlops_catalog::resolve`].
+    pub fn open(platform: &Platform, catalog: &Catalog, options: SessionOptions) -> Result<Self> {
+        let target = LocalTarget::new(machine::local_options(platform, &options))?;
+        let catalog = catalog.clone().with_python_lock(target.python().lock());
+        let graph = resolve(platform, &catalog)?;
+        let secrets: Arc<dyn SecretStore> = Arc::new(LayeredSecrets {
+            ours: target.secrets(),
+            sources: graph.secret_sources.clone(),
+            reader: options.secret_reader,
+        });
+        let endpoints = target.endpoints(&graph);
+        let engine = engine::for_local(&target, engine::samples(&catalog)?)?;
+        Ok(Self {
+            graph,
+            target,
+            engine,
+            secrets,
+            endpoints,
+            network: options.network,
+        })
+    }
+
+    /// What the platform resolved to.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The machine's side: processes, logs, recorded events.
+    pub fn target(&self) -> &LocalTarget {
+        &self.target
+    }
+
+    /// The engine with every provider and prober of the local target.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The surroundings that providers and probers are handed.
+    pub fn context(&self, events: EventSink) -> Context {
+        Context {
+            platform: self.graph.platform.clone(),
+            secrets: Arc::clone(&self.secrets),
+            endpoints: Arc::clone(&self.endpoints),
+            events,
+        }
+    }
+
+    fn secrets(&self) -> &dyn SecretStore {
+        self.secrets.as_ref()
+    }
+
+    fn endpoints(&self) -> &dyn Endpoints {
+        self.endpoints.as_ref()
+    }
+}
