@@ -34,7 +34,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("mlops-bin", ABOVE_CLI),
     ("mlops-examples", ABOVE_CLI),
     ("mlops-bench", ABOVE_CLI),
-    ("xtask", &[]),
+    ("xtask", &["mlops-catalog"]),
 ];
 
 const LIBRARIES: &[&str] = &[

@@ -1,6 +1,7 @@
 //! The shape of the workspace: what is pure stays pure, and arrows point one way.
 
 mod direction;
+mod pages;
 mod purity;
 
 use std::path::Path;
