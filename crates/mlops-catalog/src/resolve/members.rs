@@ -34,6 +34,8 @@ impl<'a> Work<'a> {
                 }
             }
         }
+        self.catalog
+            .read_ahead(names.iter().map(|name| name.as_str()));
         let size = self
             .platform
             .size

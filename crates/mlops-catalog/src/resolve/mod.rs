@@ -119,6 +119,9 @@ impl Work<'_> {
 
     fn adopt(&mut self) {
         let wanted = &self.platform.adopt;
+        if wanted.is_empty() {
+            return;
+        }
         for resource in &mut self.resources {
             resource.adopt = wanted.contains(&resource.id);
         }

@@ -7,7 +7,7 @@ use mlops_core::process::{ProcessSpec, Program};
 use mlops_core::{Probe, Resource, ResourceId, SecretName, Service, ServiceName, Spec, to_spec};
 use serde_json::{Value, json};
 
-use super::render::{Mentions, Sight};
+use super::render::Sight;
 use super::settings;
 use super::work::{Bound, Member, Providers, Work};
 use crate::component::{DataFolder, Layout, LocalRun};
@@ -174,12 +174,12 @@ impl Work<'_> {
         let mut wrong = Problems::new();
         check_services(member, local, &mut wrong);
         let services = self.services_in_sight(member, bound);
-        let mut folders: Vec<&str> = FOLDERS.to_vec();
+        let mut folders: Vec<&'static str> = FOLDERS.to_vec();
         if local.data.is_some() {
             folders.push("data");
         }
-        let sight = Sight::new(&vars, secrets, &services, &folders);
-        let mentions = sight.process(&local.process, &mut wrong);
+        self.trial.look(Sight::new(secrets, &services, folders));
+        let mentions = self.trial.process(&local.process, &vars, &mut wrong);
         let data = local.data.as_ref();
         let data = data.and_then(|data| self.data_folder(member, data, &mut wrong));
         self.blame(member, wrong);
@@ -298,16 +298,15 @@ impl Work<'_> {
 
     fn add_probes(&mut self, member: &Member<'_>, vars: &Spec, bound: &[(bool, Bound)]) {
         let mut wrong = Problems::new();
-        let none = BTreeSet::new();
-        let services = BTreeMap::new();
-        let sight = Sight::new(vars, &none, &services, &[]);
+        self.trial.look(Sight::default());
         for (index, rule) in member.component.probes.iter().enumerate() {
             let at = ["probes".to_owned(), index.to_string(), "spec".to_owned()];
             let name = match &rule.name {
                 Some(part) => format!("{}/{part}", member.name()),
                 None => member.name().to_string(),
             };
-            let spec = sight.fill(&Value::Object(rule.spec.clone()), &at, &mut wrong);
+            let spec = Value::Object(rule.spec.clone());
+            let spec = self.trial.fill(&spec, &at, vars, &mut wrong);
             self.probes.push(Probe {
                 name,
                 kind: rule.kind.clone(),
@@ -354,16 +353,6 @@ fn check_services(member: &Member<'_>, local: &LocalRun, wrong: &mut Problems) {
                 .of_key()
                 .with_hint("use a relative path without `..`"),
             );
-        }
-    }
-}
-
-impl Mentions {
-    /// None.
-    pub(super) fn none() -> Self {
-        Self {
-            secrets: BTreeSet::new(),
-            services: BTreeSet::new(),
         }
     }
 }

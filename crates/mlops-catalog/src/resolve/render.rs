@@ -1,10 +1,14 @@
 //! A trial of a component's templates: do they mention only what is there, and what do they mention?
+//!
+//! The language is that of [`mlops_core::template`], with dummies for what only the target knows. One environment
+//! serves all components, because making one costs more than filling in a component's texts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use mlops_core::platform::{Problem, Problems};
-use mlops_core::template::{Scope, render};
-use mlops_core::{Endpoint, SecretName, SecretText, Service, ServiceName, Spec};
+use mlops_core::{SecretName, Service, ServiceName, Spec, nearest};
 use serde_json::Value;
 
 use crate::component::Process;
@@ -12,177 +16,228 @@ use crate::component::Process;
 /// Stands between texts that are filled in together.
 const BETWEEN: char = '\u{1e}';
 
-/// The port of the first dummy service.
-const FIRST_PORT: u16 = 41_001;
-
 /// What a process mentions.
+#[derive(Debug, Default)]
 pub(super) struct Mentions {
     pub(super) secrets: BTreeSet<SecretName>,
     pub(super) services: BTreeSet<ServiceName>,
 }
 
-/// What templates see, with dummies for what only the target knows.
-///
-/// Every dummy is a text that occurs nowhere else and that no filter changes, so that what comes out tells what was
-/// mentioned.
+/// What the templates of one component may mention.
+#[derive(Debug, Default)]
 pub(super) struct Sight {
-    scope: Scope,
-    secrets: Vec<(SecretName, String)>,
-    services: Vec<(ServiceName, String, String)>,
+    pub(super) secrets: BTreeMap<String, SecretName>,
+    pub(super) services: BTreeMap<String, ServiceName>,
+    pub(super) folders: Vec<&'static str>,
+    mentioned: Mentions,
 }
 
 impl Sight {
     pub(super) fn new(
-        vars: &Spec,
         secrets: &BTreeSet<SecretName>,
         services: &BTreeMap<ServiceName, Service>,
-        folders: &[&str],
+        folders: Vec<&'static str>,
     ) -> Self {
-        let secrets: Vec<_> = secrets
-            .iter()
-            .enumerate()
-            .map(|(index, name)| (name.clone(), format!("zq{index:06}qz")))
-            .collect();
-        let places: Vec<_> = services
-            .values()
-            .zip(FIRST_PORT..)
-            .filter_map(|(service, port)| {
-                let host = format!("service-{port}.invalid");
-                let url = format!("{}://{host}:{port}", service.scheme);
-                let endpoint = Endpoint::new(url.parse().ok()?).ok()?;
-                Some((service.name.clone(), host, port.to_string(), endpoint))
-            })
-            .collect();
-        let scope = Scope {
-            vars: vars.clone(),
+        Self {
             secrets: secrets
                 .iter()
-                .map(|(name, text)| (name.clone(), SecretText::new(text.clone())))
+                .map(|name| (name.to_string(), name.clone()))
                 .collect(),
-            services: places
-                .iter()
-                .map(|(name, _, _, endpoint)| (name.clone(), endpoint.clone()))
+            services: services
+                .keys()
+                .map(|name| (name.to_string(), name.clone()))
                 .collect(),
-            folders: folders
-                .iter()
-                .map(|name| ((*name).to_owned(), format!("/{name}")))
-                .collect(),
-        };
-        Self {
-            scope,
-            secrets,
-            services: places
-                .into_iter()
-                .map(|(name, host, port, _)| (name, host, port))
-                .collect(),
+            folders,
+            mentioned: Mentions::default(),
         }
+    }
+}
+
+/// Where templates are tried.
+pub(super) struct Trial {
+    environment: Environment<'static>,
+    sight: Arc<Mutex<Sight>>,
+}
+
+fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> Error {
+    let hint = nearest(name, known)
+        .map(|near| format!(", did you mean `{near}`?"))
+        .unwrap_or_default();
+    let text = format!("no {what} `{name}` in scope{hint}");
+    Error::new(ErrorKind::UndefinedError, text)
+}
+
+impl Trial {
+    pub(super) fn new() -> Self {
+        let sight = Arc::new(Mutex::new(Sight::default()));
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        let shared = Arc::clone(&sight);
+        environment.add_function("secret", move |name: &str| {
+            let mut sight = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(found) = sight.secrets.get(name).cloned() else {
+                return Err(unknown(
+                    "secret",
+                    name,
+                    sight.secrets.keys().map(String::as_str),
+                ));
+            };
+            sight.mentioned.secrets.insert(found);
+            Ok("dummy")
+        });
+        for function in ["url", "host", "port"] {
+            let shared = Arc::clone(&sight);
+            environment.add_function(function, move |name: &str| {
+                let mut sight = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let Some(found) = sight.services.get(name).cloned() else {
+                    return Err(unknown(
+                        "service",
+                        name,
+                        sight.services.keys().map(String::as_str),
+                    ));
+                };
+                sight.mentioned.services.insert(found);
+                Ok(match function {
+                    "url" => minijinja::Value::from("http://127.0.0.1:1"),
+                    "host" => minijinja::Value::from("127.0.0.1"),
+                    _ => minijinja::Value::from(1),
+                })
+            });
+        }
+        let shared = Arc::clone(&sight);
+        environment.add_function("folder", move |name: &str| {
+            let sight = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if sight.folders.contains(&name) {
+                Ok("/dummy")
+            } else {
+                Err(unknown("folder", name, sight.folders.iter().copied()))
+            }
+        });
+        for filter in ["uri", "ini", "yaml", "shell"] {
+            environment.add_filter(filter, str::to_owned);
+        }
+        environment.add_filter("json", |value: &minijinja::Value| value.to_string());
+        Self { environment, sight }
+    }
+
+    /// Begins with another component.
+    pub(super) fn look(&self, sight: Sight) {
+        *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = sight;
+    }
+
+    fn mentioned(&self) -> Mentions {
+        let mut sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut sight.mentioned)
+    }
+
+    fn render(&self, text: &str, vars: &minijinja::Value) -> Result<String, Error> {
+        self.environment.render_str(text, vars.clone())
     }
 
     /// Fills in all texts of a process.
-    pub(super) fn process(&self, process: &Process, wrong: &mut Problems) -> Mentions {
+    pub(super) fn process(&self, process: &Process, vars: &Spec, wrong: &mut Problems) -> Mentions {
+        let values = minijinja::Value::from(minijinja::value::Serde(vars));
         let args = process.args.iter().enumerate();
         let args: Vec<(Path, &str)> = args
-            .map(|(index, text)| (path("args", &index.to_string()), text.as_str()))
+            .map(|(index, text)| (path("args", index.to_string()), text.as_str()))
             .collect();
         let env = process.env.iter();
-        let env = env.map(|(name, text)| (path("env", name), text.as_str()));
+        let env = env.map(|(name, text)| (path("env", name.clone()), text.as_str()));
         let files = process.files.iter();
-        let files = files.map(|(name, text)| (path("files", name), text.as_str()));
+        let files = files.map(|(name, text)| (path("files", name.clone()), text.as_str()));
         let rest: Vec<(Path, &str)> = env.chain(files).collect();
-        let (Some(args_text), Some(rest_text)) =
-            (self.together(&args, wrong), self.together(&rest, wrong))
-        else {
-            return Mentions::none();
-        };
-        for (name, dummy) in &self.secrets {
-            if args_text.contains(dummy.as_str()) {
-                let mut single = args.iter();
-                let at = single.find(|(_, text)| {
-                    render(text, &self.scope).is_ok_and(|text| text.expose().contains(dummy))
-                });
-                let at = at.map_or_else(|| path("args", "0"), |(at, _)| at.clone());
+        self.together(&args, vars, &values, wrong);
+        let mut mentions = self.mentioned();
+        if !mentions.secrets.is_empty() {
+            self.complain_of_secrets(&args, &values, wrong);
+        }
+        self.together(&rest, vars, &values, wrong);
+        let more = self.mentioned();
+        mentions.secrets.extend(more.secrets);
+        mentions.services.extend(more.services);
+        mentions
+    }
+
+    fn complain_of_secrets(
+        &self,
+        args: &[(Path, &str)],
+        values: &minijinja::Value,
+        wrong: &mut Problems,
+    ) {
+        for (at, text) in args {
+            drop(self.render(text, values));
+            for name in self.mentioned().secrets {
+                let message = format!("the secret `{name}` may not be in an argument");
                 wrong.add(
-                    Problem::at(at, format!("the secret `{name}` may not be in an argument"))
-                        .with_hint(
-                            "everybody on the machine can see arguments: use `env` or `files`",
-                        ),
+                    Problem::at(at.clone(), message).with_hint(
+                        "everybody on the machine can see arguments: use `env` or `files`",
+                    ),
                 );
             }
-        }
-        let text = args_text + &rest_text;
-        Mentions {
-            secrets: self
-                .secrets
-                .iter()
-                .filter(|(_, dummy)| text.contains(dummy.as_str()))
-                .map(|(name, _)| name.clone())
-                .collect(),
-            services: self
-                .services
-                .iter()
-                .filter(|(_, host, port)| text.contains(host.as_str()) || text.contains(port))
-                .map(|(name, ..)| name.clone())
-                .collect(),
         }
     }
 
     /// Fills in many texts at the price of one; each alone only when that fails, to tell which.
-    fn together(&self, texts: &[(Path, &str)], wrong: &mut Problems) -> Option<String> {
-        let mut plain = String::new();
+    fn together(
+        &self,
+        texts: &[(Path, &str)],
+        vars: &Spec,
+        values: &minijinja::Value,
+        wrong: &mut Problems,
+    ) {
         let mut joined = String::new();
-        let mut alone = Vec::new();
-        for (at, text) in texts {
-            if !text.contains('{') {
-                plain.push_str(text);
-                plain.push(BETWEEN);
-            } else if text.contains("{%") || text.contains("{#") {
+        let mut alone: Vec<&(Path, &str)> = Vec::new();
+        for one in texts.iter().filter(|(_, text)| text.contains('{')) {
+            if one.1.contains("{%") || one.1.contains("{#") {
                 // A block or comment could reach into the next text.
-                alone.push((at, *text));
+                alone.push(one);
             } else {
-                joined.push_str(text);
+                joined.push_str(one.1);
                 joined.push(BETWEEN);
             }
         }
-        if joined.is_empty() {
-            // Nothing to fill in.
-        } else if let Ok(text) = render(&joined, &self.scope) {
-            plain.push_str(text.expose());
-        } else {
-            let rest = texts.iter().filter(|(_, text)| text.contains('{'));
-            alone = rest.map(|(at, text)| (at, *text)).collect();
+        if !joined.is_empty() && self.render(&joined, values).is_err() {
+            alone = texts.iter().collect();
         }
-        let mut is_right = true;
         for (at, text) in alone {
-            match render(text, &self.scope) {
-                Ok(text) => plain.push_str(text.expose()),
-                Err(error) => {
-                    is_right = false;
-                    wrong.add(problem(at.clone(), text, &self.scope, &error));
-                }
+            if let Err(error) = self.render(text, values) {
+                wrong.add(problem(at.clone(), text, vars, &error));
             }
         }
-        is_right.then_some(plain)
     }
 
     /// A value with every text in it filled in.
-    pub(super) fn fill(&self, value: &Value, at: &[String], wrong: &mut Problems) -> Value {
+    pub(super) fn fill(
+        &self,
+        value: &Value,
+        at: &[String],
+        vars: &Spec,
+        wrong: &mut Problems,
+    ) -> Value {
         let below = |step: String| [at, &[step]].concat();
         match value {
-            Value::String(text) if text.contains('{') => match render(text, &self.scope) {
-                Ok(text) => Value::String(text.expose().to_owned()),
-                Err(error) => {
-                    wrong.add(problem(at.to_vec(), text, &self.scope, &error));
-                    Value::Null
+            Value::String(text) if text.contains('{') => {
+                let values = minijinja::Value::from(minijinja::value::Serde(vars));
+                match self.render(text, &values) {
+                    Ok(text) => Value::String(text),
+                    Err(error) => {
+                        wrong.add(problem(at.to_vec(), text, vars, &error));
+                        Value::Null
+                    }
                 }
-            },
+            }
             Value::Array(items) => items
                 .iter()
                 .enumerate()
-                .map(|(index, item)| self.fill(item, &below(index.to_string()), wrong))
+                .map(|(index, item)| self.fill(item, &below(index.to_string()), vars, wrong))
                 .collect(),
             Value::Object(fields) => fields
                 .iter()
-                .map(|(name, field)| (name.clone(), self.fill(field, &below(name.clone()), wrong)))
+                .map(|(name, field)| {
+                    let field = self.fill(field, &below(name.clone()), vars, wrong);
+                    (name.clone(), field)
+                })
                 .collect(),
             other => other.clone(),
         }
@@ -191,18 +246,24 @@ impl Sight {
 
 type Path = Vec<String>;
 
-fn path(part: &str, step: &str) -> Path {
-    ["local", "process", part, step].map(str::to_owned).into()
+fn path(part: &str, step: String) -> Path {
+    vec![
+        "local".to_owned(),
+        "process".to_owned(),
+        part.to_owned(),
+        step,
+    ]
 }
 
-fn problem(at: Path, text: &str, scope: &Scope, error: &mlops_core::Error) -> Problem {
-    let causes = error.causes();
-    let cause = causes.first().map_or("it is malformed", String::as_str);
-    if let Some((missing, known)) = missing(text, scope) {
+fn problem(at: Path, text: &str, vars: &Spec, error: &Error) -> Problem {
+    if let Some((missing, known)) = missing(text, vars) {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         return Problem::at(at, format!("there is no `{missing}` here"))
             .with_nearest(&missing, known);
     }
+    let detail = error.detail().unwrap_or_default();
+    let between = if detail.is_empty() { "" } else { ": " };
+    let cause = format!("{}{between}{detail}", error.kind());
     Problem::at(at, format!("this template cannot be filled in: {cause}")).with_hint(
         "templates see `settings`, `size`, `bindings`, `platform`, `component` and the functions `secret`, `url`, `host`, `port`, `folder`",
     )
@@ -210,13 +271,13 @@ fn problem(at: Path, text: &str, scope: &Scope, error: &mlops_core::Error) -> Pr
 
 /// The first variable that a template mentions and that is not in scope, and what is there in its place. The template
 /// language itself only says that something is missing.
-fn missing(text: &str, scope: &Scope) -> Option<(String, Vec<String>)> {
-    let environment = minijinja::Environment::new();
+fn missing(text: &str, vars: &Spec) -> Option<(String, Vec<String>)> {
+    let environment = Environment::new();
     let template = environment.template_from_str(text).ok()?;
     let mut mentioned: Vec<String> = template.undeclared_variables(true).into_iter().collect();
     mentioned.sort();
     mentioned.into_iter().find_map(|name| {
-        let mut fields = &scope.vars;
+        let mut fields = vars;
         let mut before = String::new();
         for step in name.split('.') {
             if FUNCTIONS.contains(&step) {
@@ -238,3 +299,84 @@ fn missing(text: &str, scope: &Scope) -> Option<(String, Vec<String>)> {
 
 /// What templates can call.
 const FUNCTIONS: [&str; 5] = ["secret", "url", "host", "port", "folder"];
+
+#[cfg(test)]
+mod tests {
+    use mlops_core::Endpoint;
+    use mlops_core::template::{Scope, render};
+    use serde_json::json;
+
+    use super::*;
+
+    const EXPRESSIONS: &[&str] = &[
+        "secret('a/b')",
+        "secret('a/b') | uri",
+        "secret('a/b') | ini",
+        "secret('a/b') | json",
+        "settings | json",
+        "settings.a | json",
+        "secret('a/b') | yaml",
+        "secret('a/b') | shell",
+        "settings.a | uri",
+        "settings.a | shell",
+        "url('web')",
+        "host('web')",
+        "port('web')",
+        "port('web') + settings.a",
+        "port('web') | uri",
+        "folder('run')",
+        "folder('run') ~ '/x'",
+        "settings.b or settings.a",
+        "'y' if settings.c else 'n'",
+        "settings.c | upper",
+        "settings.c | join(',')",
+        "settings.missing",
+        "missing",
+        "secret('a/c')",
+        "secret(settings.a)",
+        "url('wep')",
+        "folder('data')",
+        "settings.c | shout",
+        "shout(settings.c)",
+        "url('web') | ini",
+        "settings.c +",
+    ];
+
+    /// The trial knows the language of the real thing: what the one takes the other takes, and the other way round.
+    #[test]
+    fn the_trial_agrees_with_the_real_templates() {
+        let Value::Object(vars) = json!({ "settings": { "a": 1, "b": null, "c": "x" } }) else {
+            panic!("an object");
+        };
+        let mut scope = Scope {
+            vars: vars.clone(),
+            ..Scope::default()
+        };
+        let secret: SecretName = "a/b".parse().unwrap();
+        let service: ServiceName = "web".parse().unwrap();
+        let endpoint = Endpoint::new("http://127.0.0.1:1".parse().unwrap()).unwrap();
+        scope
+            .secrets
+            .insert(secret.clone(), "dummy".to_owned().into());
+        scope.services.insert(service.clone(), endpoint);
+        scope.folders.insert("run".to_owned(), "/dummy".to_owned());
+        let trial = Trial::new();
+        trial.look(Sight {
+            secrets: BTreeMap::from([(secret.to_string(), secret)]),
+            services: BTreeMap::from([(service.to_string(), service)]),
+            folders: vec!["run"],
+            mentioned: Mentions::default(),
+        });
+        let values = minijinja::Value::from(minijinja::value::Serde(&vars));
+        for expression in EXPRESSIONS {
+            let text = format!("{{{{ {expression} }}}}");
+            let (tried, real) = (trial.render(&text, &values), render(&text, &scope));
+            assert_eq!(
+                tried.is_ok(),
+                real.is_ok(),
+                "{expression}: {tried:?} {:?}",
+                real.map(|text| text.expose().to_owned())
+            );
+        }
+    }
+}

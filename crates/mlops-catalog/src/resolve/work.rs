@@ -11,6 +11,7 @@ use mlops_core::{
 };
 use serde_json::{Value, json};
 
+use super::render::Trial;
 use crate::Catalog;
 use crate::component::{Alphabet, Component};
 
@@ -96,6 +97,8 @@ pub(super) struct Work<'a> {
     pub(super) probes: Vec<Probe>,
     /// What each component starts without, and yet needs before it can do all its work.
     pub(super) later: BTreeMap<ComponentName, Vec<ResourceId>>,
+    /// Where templates are tried.
+    pub(super) trial: Trial,
     /// What was complained about already.
     pub(super) complaints: BTreeSet<String>,
     /// Secrets that are resources.
@@ -118,6 +121,7 @@ impl<'a> Work<'a> {
             bindings: Vec::new(),
             probes: Vec::new(),
             later: BTreeMap::new(),
+            trial: Trial::new(),
             complaints: BTreeSet::new(),
             made: BTreeSet::new(),
             owners: BTreeMap::new(),
