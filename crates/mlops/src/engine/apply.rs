@@ -38,6 +38,8 @@ pub struct ApplyOptions {
     pub cancel: CancellationToken,
     /// Which probes are made.
     pub probes: ProbeChoice,
+    /// When the run began, if it began before the plan was carried out: times are counted from then.
+    pub begun: Option<Instant>,
 }
 
 /// One piece of work that ended.
@@ -66,7 +68,7 @@ impl Engine {
         cx: &Context,
         options: &ApplyOptions,
     ) -> Report {
-        let begin = Instant::now();
+        let begin = options.begun.unwrap_or_else(Instant::now);
         let run = Run {
             engine: self,
             resources: graph

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use mlops_core::{Error, ErrorKind, Event, EventSink, Plan, Report, ResourceId, Result};
 use mlops_local::OnText;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Network, Session};
@@ -67,6 +68,7 @@ impl Session {
     /// When no plan can be made, the saved plan is no longer true ([`ErrorKind::Changed`]), or the run was
     /// cancelled while it waited for another.
     pub async fn up(&self, options: UpOptions) -> Result<Report> {
+        let begun = Some(Instant::now());
         self.check_cache().await?;
         let events = self.target.record(options.events);
         let cx = self.context(events.clone());
@@ -90,6 +92,7 @@ impl Session {
         let options = ApplyOptions {
             cancel,
             probes: options.probes,
+            begun,
         };
         Ok(self
             .engine
@@ -173,6 +176,7 @@ impl Session {
         let options = ApplyOptions {
             cancel,
             probes: ProbeChoice::None,
+            begun: None,
         };
         let report = self
             .engine

@@ -1,0 +1,83 @@
+//! Bring a whole platform up from a program: PostgreSQL, S3, MLflow and a model that answers.
+//!
+//! Needs:  Python 3.10 or newer; the first run fetches packages
+//! Run:    cargo run -p mlops-examples --example bring_platform_up
+//! Prints: the plan's size, what each step took, and the class of a flower
+//! Undo:   the program removes what it made; `keep` as argument leaves it running
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mlops::session::{Network, Protocol, Question, Session, SessionOptions, UpOptions};
+use mlops_catalog::{Catalog, load};
+use mlops_core::{Error, ErrorKind, Event, EventSink};
+use mlops_local::{Supervise, become_child, default_roots, supervise};
+use tokio_util::sync::CancellationToken;
+
+async fn recipe(session: &Session) -> anyhow::Result<()> {
+    let events = EventSink::new(|event| {
+        if let Event::Finished { id, verb, took_ms } = event {
+            println!("{took_ms:>6} ms  {verb} {id}");
+        }
+    });
+    let report = session
+        .up(UpOptions {
+            events,
+            ..UpOptions::default()
+        })
+        .await?;
+    if let Some(failure) = report.first_failure() {
+        return Err(failure.to_error().into());
+    }
+    println!("up in {} ms", report.took_ms);
+
+    let rows = Question::Rows(vec![vec![5.1, 3.5, 1.4, 0.2]]);
+    let answer = session.predict("iris", &rows, Protocol::Rest).await?;
+    println!("class {}", answer["outputs"][0]["data"][0]);
+    Ok(())
+}
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Runtime::new()?;
+    // The supervisor and the processes it keeps are started through this very program.
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["child"] => match become_child()? {},
+        ["supervise", folder, socket] => {
+            return Ok(runtime.block_on(supervise(Supervise::new(folder, socket, ["child"])))?);
+        }
+        _ => {}
+    }
+    let keep = args.iter().any(|arg| arg == "keep");
+    runtime.block_on(async {
+        let session = open()?;
+        let done = recipe(&session).await;
+        if !keep {
+            let data = session
+                .graph()
+                .resources()
+                .filter(|resource| resource.holds_data);
+            let data = data.map(|resource| resource.id.clone()).collect();
+            session
+                .remove(&data, EventSink::none(), CancellationToken::new())
+                .await?;
+        }
+        done
+    })
+}
+
+fn open() -> anyhow::Result<Session> {
+    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let uid = rustix::process::getuid().as_raw();
+    let catalog = Catalog::embedded();
+    let (platform, _graph) = load("platform.yaml", "name: recipe", &catalog)?;
+    let options = SessionOptions {
+        roots: default_roots(&env, uid)?,
+        env,
+        supervisor: vec![std::env::current_exe()?.into(), "supervise".into()],
+        // This platform refers to no secret of the user's.
+        secret_reader: Arc::new(|_| Err(Error::new(ErrorKind::NotFound, "read a secret"))),
+        network: Network::Use,
+    };
+    Ok(Session::open(&platform, &catalog, options)?)
+}
