@@ -34,6 +34,7 @@ pub enum Foreign {
 }
 
 /// A number of bytes for people, in powers of 1000: `12 MB`.
+#[cfg(any(feature = "postgres", feature = "s3"))]
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut value = count;
@@ -46,12 +47,13 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 /// A number with its noun: `1 table`, `3 tables`.
+#[cfg(any(feature = "postgres", feature = "s3"))]
 pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "postgres", feature = "s3")))]
 mod tests {
     use super::*;
 

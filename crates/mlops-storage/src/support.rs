@@ -23,19 +23,22 @@ pub(crate) fn wrong_secret() -> SecretText {
     SecretText::new(random_text(40))
 }
 
+/// Resources with their specs.
+pub(crate) type Members<'a, S> = Vec<(&'a Resource, S)>;
+
+/// What was found of resources.
+pub(crate) type Answers = Vec<(ResourceId, Observed)>;
+
 /// Takes the wanted resources apart by what one connection can answer for. A spec that is not understood becomes an
 /// answer of its own.
 pub(crate) fn group<'a, S, K: Ord>(
     wanted: &[&'a Resource],
     key: impl Fn(&S) -> K,
-) -> (
-    BTreeMap<K, Vec<(&'a Resource, S)>>,
-    Vec<(ResourceId, Observed)>,
-)
+) -> (BTreeMap<K, Members<'a, S>>, Answers)
 where
     S: serde::de::DeserializeOwned,
 {
-    let mut groups: BTreeMap<K, Vec<(&Resource, S)>> = BTreeMap::new();
+    let mut groups: BTreeMap<K, Members<'_, S>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for resource in wanted {
         match resource.typed::<S>() {

@@ -125,6 +125,25 @@ impl FakePostgres {
         self.lock().databases.insert(name.to_owned(), database);
     }
 
+    /// Changes what the catalogue says of a role, as somebody else would.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such role.
+    pub fn change_role(&self, name: &str, change: impl FnOnce(&mut RoleFacts)) -> Result<()> {
+        match self.lock().roles.get_mut(name) {
+            Some(role) => {
+                change(&mut role.facts);
+                Ok(())
+            }
+            None => Err(refuse(
+                ErrorKind::NotFound,
+                "change a role",
+                format!("role \"{name}\" does not exist"),
+            )),
+        }
+    }
+
     /// Puts a table into a database, as a consumer would.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ impl PostgresClient {
                 tls: Tls::default(),
                 roots: Vec::new(),
                 connect_timeout: Duration::from_secs(10),
-                statement_timeout: Duration::from_secs(60),
+                statement_timeout: Duration::from_mins(1),
                 connector: OnceLock::new(),
                 kept: Mutex::default(),
             }),

@@ -54,7 +54,7 @@ impl Default for S3Client {
 impl S3Client {
     /// 10 s for a connection, 60 s for a call.
     pub fn new() -> Self {
-        Self::with_timeouts(Duration::from_secs(10), Duration::from_secs(60))
+        Self::with_timeouts(Duration::from_secs(10), Duration::from_mins(1))
     }
 
     /// With other limits for a connection and for a whole call.

@@ -1,5 +1,6 @@
 //! What every PostgreSQL must do, the one in memory and the real one.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use mlops_storage::Mark;
 use mlops_storage::fake::FakePostgres;
 use mlops_storage::postgres::{
     AdminSpec, BindingProbeSpec, Connect, DATABASE, DatabaseProvider, DatabaseSpec, Login, PROBE,
-    PostgresClient, PostgresProber, ROLE, RoleProvider, RoleSpec,
+    PostgresAdmin, PostgresClient, PostgresProber, ROLE, RoleProvider, RoleSpec,
 };
 use mlops_testkit::postgres::TestPostgres;
 
@@ -26,7 +27,8 @@ trait World: Send + Sync {
     async fn put_database(&self, name: &str, owner: &str, comment: Option<&str>);
     async fn put_table(&self, database: &str);
     async fn set_password(&self, role: &str);
-    async fn let_create_databases(&self, role: &str);
+    async fn forbid_sign_in(&self, role: &str);
+    async fn let_create_everything(&self, role: &str);
 }
 
 const FOREIGN: &str = "a-password-of-somebody-else";
@@ -61,7 +63,20 @@ impl World for Fake {
             .put_role(role, SecretText::new(FOREIGN), Some(comment.comment()));
     }
 
-    async fn let_create_databases(&self, _role: &str) {}
+    async fn forbid_sign_in(&self, role: &str) {
+        self.0
+            .change_role(role, |facts| facts.login = false)
+            .unwrap();
+    }
+
+    async fn let_create_everything(&self, role: &str) {
+        self.0
+            .change_role(role, |facts| {
+                facts.create_role = true;
+                facts.create_database = true;
+            })
+            .unwrap();
+    }
 }
 
 struct Real(&'static TestPostgres);
@@ -110,9 +125,17 @@ impl World for Real {
         self.sql("postgres", &text).await;
     }
 
-    async fn let_create_databases(&self, role: &str) {
-        self.sql("postgres", &format!("ALTER ROLE {role} CREATEDB NOLOGIN"))
+    async fn forbid_sign_in(&self, role: &str) {
+        self.sql("postgres", &format!("ALTER ROLE {role} NOLOGIN"))
             .await;
+    }
+
+    async fn let_create_everything(&self, role: &str) {
+        self.sql(
+            "postgres",
+            &format!("ALTER ROLE {role} CREATEDB CREATEROLE"),
+        )
+        .await;
     }
 }
 
@@ -196,18 +219,22 @@ impl Scene {
         self.engine_of([self.role(), self.database(&["plpgsql"])])
     }
 
-    /// What is there with this test's name in its own.
-    async fn snapshot(&self) -> String {
+    async fn admin(&self) -> Arc<dyn PostgresAdmin> {
         let login = Login::new(
             "postgres",
             SecretText::new(TestPostgres::PASSWORD),
             "postgres",
         );
         let connect = self.world.connect();
-        let admin = connect
+        connect
             .admin(&endpoint(&self.world.url()), &login)
             .await
-            .unwrap();
+            .unwrap()
+    }
+
+    /// What is there with this test's name in its own.
+    async fn snapshot(&self) -> String {
+        let admin = self.admin().await;
         let mut catalogue = admin.catalogue().await.unwrap();
         catalogue.roles.retain(|name, _| name.contains(&self.name));
         catalogue
@@ -217,7 +244,7 @@ impl Scene {
         for name in catalogue.databases.keys() {
             let mut inside = admin.inside(name).await.unwrap();
             inside.bytes = 0;
-            text.push_str(&format!("{name}: {inside:?}\n"));
+            writeln!(text, "{name}: {inside:?}").unwrap();
         }
         text
     }
@@ -388,8 +415,9 @@ async fn drift_is_seen_and_mended(scene: Scene) {
     assert_eq!(verbs(&plan), [format!("update {}", scene.role_id())]);
     assert_eq!(plan.changes[0].action.differences()[0].field, "password");
     assert!(engine.plan().await.unwrap().is_empty());
-    scene.world.let_create_databases(&scene.name).await;
-    engine.up().await.unwrap();
+    scene.world.forbid_sign_in(&scene.name).await;
+    let plan = engine.up().await.unwrap();
+    assert_eq!(verbs(&plan), [format!("update {}", scene.role_id())]);
     assert!(engine.plan().await.unwrap().is_empty());
     engine.remove(&[scene.database_id()]).await.unwrap();
 }
@@ -454,80 +482,92 @@ async fn an_unreachable_or_closed_server_is_unknown_never_absent(scene: Scene) {
     }
 }
 
-async fn the_probe_proves_the_binding(scene: Scene) {
-    let other = format!("{}_other", scene.name);
-    scene.world.put_database(&other, "postgres", None).await;
-    let engine = scene.engine();
-    engine.up().await.unwrap();
-    let before = scene.snapshot().await;
-    let prober = PostgresProber::new(scene.world.connect());
-    let spec = |database: &str, other_database: &str| BindingProbeSpec {
+/// The claims that do not hold for the scene's role in `database`.
+async fn broken_claims(
+    scene: &Scene,
+    database: &str,
+    other_database: Option<&str>,
+) -> (usize, Vec<String>) {
+    let spec = BindingProbeSpec {
         server: "postgres".parse().unwrap(),
         database: database.parse().unwrap(),
         role: scene.name.parse().unwrap(),
         password: "app/password".parse().unwrap(),
-        other_database: Some(other_database.parse().unwrap()),
+        other_database: other_database.map(|name| name.parse().unwrap()),
     };
-    let probe = |spec: &BindingProbeSpec| mlops_core::Probe {
+    let probe = mlops_core::Probe {
         name: "app/store".to_owned(),
         kind: PROBE.to_owned(),
         component: "app".parse().unwrap(),
         needs: [].into(),
-        spec: mlops_core::to_spec(spec).unwrap(),
+        spec: mlops_core::to_spec(&spec).unwrap(),
     };
-    // The other database is open to everyone: that must be found.
-    let open = prober
-        .probe(&probe(&spec(&scene.name, &other)), &engine.cx)
-        .await
-        .unwrap();
-    let failed: Vec<&str> = open
+    let before = scene.snapshot().await;
+    let prober = PostgresProber::new(scene.world.connect());
+    let findings = prober.probe(&probe, &scene.engine().cx).await.unwrap();
+    assert_eq!(scene.snapshot().await, before, "a probe leaves nothing");
+    let broken = findings
         .iter()
         .filter(|finding| finding.failure.is_some())
-        .map(|finding| finding.claim.as_str())
+        .map(|finding| finding.claim.clone())
         .collect();
-    let role = &scene.name;
-    assert_eq!(
-        failed,
-        [format!(
-            "role `{role}` cannot connect to database `{other}`"
-        )]
-    );
-    assert_eq!(open.len(), 5);
+    (findings.len(), broken)
+}
+
+async fn the_probe_proves_the_binding(scene: Scene) {
+    let role = scene.name.clone();
+    let other = format!("{role}_other");
+    scene.world.put_database(&other, "postgres", None).await;
+    scene.engine().up().await.unwrap();
+    assert_eq!(broken_claims(&scene, &role, None).await, (4, vec![]));
+
+    // The other database is open to everyone: that must be found.
+    let claim = format!("role `{role}` cannot connect to database `{other}`");
+    let open = broken_claims(&scene, &role, Some(&other)).await;
+    assert_eq!(open, (5, vec![claim]));
 
     // Another consumer's database is closed.
-    let admin = Login::new(
-        "postgres",
-        SecretText::new(TestPostgres::PASSWORD),
-        "postgres",
-    );
-    let connect = scene.world.connect();
-    let admin = connect
-        .admin(&endpoint(&scene.world.url()), &admin)
-        .await
-        .unwrap();
-    admin
-        .close_database(&other.parse().unwrap(), "closed")
-        .await
-        .unwrap();
-    let closed = prober
-        .probe(&probe(&spec(&scene.name, &other)), &engine.cx)
-        .await
-        .unwrap();
-    assert!(
-        closed.iter().all(|finding| finding.failure.is_none()),
-        "{closed:?}"
-    );
+    let admin = scene.admin().await;
+    let other_name = other.parse().unwrap();
+    admin.close_database(&other_name, "closed").await.unwrap();
+    let closed = broken_claims(&scene, &role, Some(&other)).await;
+    assert_eq!(closed, (5, vec![]));
 
-    // A database that is not its own fails the first claim.
-    let wrong = prober
-        .probe(&probe(&spec(&other, &scene.name)), &engine.cx)
-        .await
-        .unwrap();
-    assert!(wrong[0].failure.is_some());
-    admin.drop_database(&other.parse().unwrap()).await.unwrap();
-    let strip = |text: String| text.lines().filter(|line| !line.contains(&other)).count();
-    assert!(strip(scene.snapshot().await) <= strip(before));
-    engine.remove(&[scene.database_id()]).await.unwrap();
+    // A database that is not its own, or is not there, fails the first claim.
+    for wrong in [other.as_str(), "no_such_database"] {
+        let (_, broken) = broken_claims(&scene, wrong, None).await;
+        assert!(
+            broken[0].contains("can create and drop a table"),
+            "{broken:?}"
+        );
+    }
+    admin.drop_database(&other_name).await.unwrap();
+    scene.engine().remove(&[scene.database_id()]).await.unwrap();
+}
+
+async fn the_probe_finds_rights_that_are_too_wide(scene: Scene) {
+    let role = scene.name.clone();
+    scene.engine().up().await.unwrap();
+    scene.world.let_create_everything(&role).await;
+    assert_eq!(
+        broken_claims(&scene, &role, None).await.1,
+        [
+            format!("role `{role}` cannot create roles"),
+            format!("role `{role}` cannot create databases")
+        ]
+    );
+    // So does the plan, and mends it.
+    let plan = scene.engine().up().await.unwrap();
+    assert_eq!(verbs(&plan), [format!("update {}", scene.role_id())]);
+    assert_eq!(plan.changes[0].action.differences()[0].field, "role");
+    assert_eq!(broken_claims(&scene, &role, None).await.1, [""; 0]);
+    scene.secrets.put("app/password", "wrong");
+    let (_, broken) = broken_claims(&scene, &role, None).await;
+    assert!(
+        broken[0].contains("can create and drop a table"),
+        "{broken:?}"
+    );
+    scene.engine().remove(&[scene.database_id()]).await.unwrap();
 }
 
 macro_rules! contract {
@@ -562,4 +602,5 @@ contract! {
     strays_are_found_and_go_in_order
     an_unreachable_or_closed_server_is_unknown_never_absent
     the_probe_proves_the_binding
+    the_probe_finds_rights_that_are_too_wide
 }

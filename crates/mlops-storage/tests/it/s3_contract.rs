@@ -1,5 +1,6 @@
 //! What every S3 server with an admin interface must do: the one in memory, the embedded one, the Versity gateway.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -206,14 +207,14 @@ impl Scene {
         let mut text = String::new();
         for key in admin.list_keys().await.unwrap() {
             if key.access_key.contains(&self.name) {
-                text.push_str(&format!("{key:?}\n"));
+                writeln!(text, "{key:?}").unwrap();
             }
         }
         for bucket in admin.list_buckets(Owners::Needed).await.unwrap() {
             if bucket.name.contains(&self.name) {
                 let tags = admin.tags(&bucket.name).await.unwrap();
                 let holdings = admin.holdings(&bucket.name).await.unwrap();
-                text.push_str(&format!("{bucket:?} {tags:?} {holdings:?}\n"));
+                writeln!(text, "{bucket:?} {tags:?} {holdings:?}").unwrap();
             }
         }
         text
@@ -486,68 +487,86 @@ async fn a_bucket_without_owner_needs_no_admin_interface(scene: Scene) {
     assert_eq!(scene.snapshot().await, "");
 }
 
-async fn the_probe_proves_the_binding(scene: Scene) {
-    let other = format!("{}other", scene.name);
-    scene.put_bucket(&other, None).await;
-    let engine = scene.engine();
-    engine.up().await.unwrap();
+/// Which of the three claims hold for the scene's key in `bucket`.
+async fn claims(scene: &Scene, bucket: &str, other_bucket: Option<&str>) -> [bool; 3] {
+    let spec = BindingProbeSpec {
+        server: "s3".parse().unwrap(),
+        region: REGION.to_owned(),
+        access_key: scene.name.clone(),
+        secret_key: "app/secret-key".parse().unwrap(),
+        bucket: bucket.parse().unwrap(),
+        other_bucket: other_bucket.map(|name| name.parse().unwrap()),
+    };
+    let probe = mlops_core::Probe {
+        name: "app/files".to_owned(),
+        kind: PROBE.to_owned(),
+        component: "app".parse().unwrap(),
+        needs: [].into(),
+        spec: mlops_core::to_spec(&spec).unwrap(),
+    };
     let before = scene.snapshot().await;
     let prober = S3Prober::new(scene.world.connect());
-    let probe = |bucket: &str, other_bucket: Option<&str>| {
-        let spec = BindingProbeSpec {
-            server: "s3".parse().unwrap(),
-            region: REGION.to_owned(),
-            access_key: scene.name.clone(),
-            secret_key: "app/secret-key".parse().unwrap(),
-            bucket: bucket.parse().unwrap(),
-            other_bucket: other_bucket.map(|name| name.parse().unwrap()),
-        };
-        mlops_core::Probe {
-            name: "app/files".to_owned(),
-            kind: PROBE.to_owned(),
-            component: "app".parse().unwrap(),
-            needs: [].into(),
-            spec: mlops_core::to_spec(&spec).unwrap(),
-        }
-    };
-    for other in [Some(other.as_str()), None] {
-        let findings = prober
-            .probe(&probe(&scene.name, other), &engine.cx)
-            .await
-            .unwrap();
-        assert_eq!(findings.len(), 3);
-        assert!(
-            findings.iter().all(|finding| finding.failure.is_none()),
-            "{findings:?}"
-        );
-    }
-    assert_eq!(scene.snapshot().await, before);
-
-    // A bucket that is not its own, and a foreign one that is open to it.
-    let findings = prober
-        .probe(&probe(&other, Some(&scene.name)), &engine.cx)
-        .await
-        .unwrap();
-    let failed: Vec<bool> = findings
+    let findings = prober.probe(&probe, &scene.engine().cx).await.unwrap();
+    assert_eq!(scene.snapshot().await, before, "a probe leaves nothing");
+    let holds: Vec<bool> = findings
         .iter()
-        .map(|finding| finding.failure.is_some())
+        .map(|finding| finding.failure.is_none())
         .collect();
-    assert_eq!(failed, [true, true, false], "{findings:?}");
-    assert_eq!(scene.snapshot().await, before);
+    holds.try_into().unwrap()
+}
+
+async fn the_probe_proves_the_binding(scene: Scene) {
+    let name = scene.name.clone();
+    let other = format!("{name}other");
+    scene.put_bucket(&other, None).await;
+    scene.engine().up().await.unwrap();
+    assert_eq!(claims(&scene, &name, Some(&other)).await, [true; 3]);
+    assert_eq!(claims(&scene, &name, None).await, [true; 3]);
+
+    // A bucket that is not its own, and one of others that is open to it.
+    let holds = claims(&scene, &other, Some(&name)).await;
+    assert_eq!(holds, [false, false, true]);
     scene.secrets.put("app/secret-key", "wrong");
-    let findings = prober
-        .probe(&probe(&scene.name, None), &engine.cx)
-        .await
-        .unwrap();
-    assert!(findings[0].failure.is_some());
+    assert_eq!(claims(&scene, &name, None).await, [false, false, true]);
     scene.secrets.put("app/secret-key", SECRET);
-    engine.remove(&[scene.bucket_id()]).await.unwrap();
-    scene
-        .admin()
-        .await
-        .delete_bucket(&other.parse().unwrap())
+    scene.engine().remove(&[scene.bucket_id()]).await.unwrap();
+    let admin = scene.admin().await;
+    admin.delete_bucket(&other.parse().unwrap()).await.unwrap();
+}
+
+async fn a_probe_takes_away_what_a_killed_one_left(scene: Scene) {
+    scene.engine().up().await.unwrap();
+    let key = Credentials::new(&scene.name, SecretText::new(SECRET));
+    let connect = scene.world.connect();
+    let session = connect
+        .session(&endpoint(&scene.world.url()), REGION, &key)
         .await
         .unwrap();
+    let left = ".mlops-probe/1000000000-abc";
+    session
+        .put(&scene.name, left, b"left".to_vec())
+        .await
+        .unwrap();
+    session
+        .put(&scene.name, "mine", b"mine".to_vec())
+        .await
+        .unwrap();
+    let prober = S3Prober::new(scene.world.connect());
+    let probe = mlops_core::Probe {
+        name: "app/files".to_owned(),
+        kind: PROBE.to_owned(),
+        component: "app".parse().unwrap(),
+        needs: [].into(),
+        spec: mlops_core::to_spec(&serde_json::json!({
+            "server": "s3", "region": REGION, "access_key": scene.name,
+            "secret_key": "app/secret-key", "bucket": scene.name
+        }))
+        .unwrap(),
+    };
+    let findings = prober.probe(&probe, &scene.engine().cx).await.unwrap();
+    assert!(findings.iter().all(|finding| finding.failure.is_none()));
+    assert_eq!(session.list(&scene.name, "").await.unwrap(), ["mine"]);
+    scene.engine().remove(&[scene.bucket_id()]).await.unwrap();
 }
 
 fn fake(create_tags: CreateTags) -> Scene {
@@ -607,4 +626,5 @@ contract! {
     a_given_key_is_tried_and_never_touched
     a_bucket_without_owner_needs_no_admin_interface
     the_probe_proves_the_binding
+    a_probe_takes_away_what_a_killed_one_left
 }
