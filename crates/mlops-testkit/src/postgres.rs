@@ -231,7 +231,7 @@ fn command(bin: &Path, folder: &Path, port: u16, tls: bool) -> Command {
 /// The last line of the server's own process file says when connections are taken.
 fn wait_until_ready(guard: &mut Guarded, folder: &Path) -> bool {
     let file = folder.join("data/postmaster.pid");
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while Instant::now() < deadline && guard.is_running() {
         let text = fs::read_to_string(&file).unwrap_or_default();
         if text

@@ -105,6 +105,8 @@ fn build(target: &Path) {
     if let Err(error) = fs::rename(staging.join(PROGRAM), target) {
         panic!("cannot put {} in place: {error}", target.display());
     }
+    // Only tidiness: an empty folder does no harm.
+    let _ = fs::remove_dir(&staging);
 }
 
 impl TestVersity {
