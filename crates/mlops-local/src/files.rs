@@ -61,13 +61,18 @@ pub(crate) fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Makes a folder and those above it, all with `mode`, and checks that it is ours.
+/// The mode of folders that others have to pass through when PostgreSQL runs as another user, as it does for root.
+pub(crate) fn passable() -> u32 {
+    if our_uid() == 0 { 0o711 } else { 0o700 }
+}
+
+/// Makes a folder with `mode` and those above it, which can be passed through, and checks that it is ours.
 pub(crate) fn ensure_folder(path: &Path, mode: u32) -> Result<()> {
     let doing = || format!("make folder `{}`", path.display());
-    DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
+    let make = |path: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(path);
+    path.parent()
+        .map_or(Ok(()), |above| make(above, mode | passable()))
+        .and_then(|()| make(path, mode))
         .map_err(|error| io_error(doing(), error))?;
     let found = fs::metadata(path).map_err(|error| io_error(doing(), error))?;
     check_owner(path, found.uid())
@@ -144,10 +149,7 @@ pub(crate) fn sweep_unfinished(folder: &Path) {
         let old = entry
             .metadata()
             .and_then(|found| found.modified())
-            .is_ok_and(|when| {
-                when.elapsed()
-                    .is_ok_and(|age| age > Duration::from_secs(60))
-            });
+            .is_ok_and(|when| when.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
         if ours && old {
             let path = entry.path();
             let removed = if path.is_dir() {

@@ -148,11 +148,6 @@ impl Folders {
         self.root.join("models")
     }
 
-    /// Sample models as files, ready to be registered.
-    pub fn samples(&self) -> PathBuf {
-        self.root.join("samples")
-    }
-
     /// The folder of the logs.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")
@@ -211,7 +206,7 @@ impl Folders {
     ///
     /// When a folder cannot be made, belongs to another user, or no socket can be put anywhere.
     pub fn ensure(&self) -> Result<()> {
-        let passable = if files::our_uid() == 0 { 0o711 } else { 0o700 };
+        let passable = files::passable();
         for (folder, mode) in [
             (self.root.clone(), passable),
             (self.all_data(), passable),
@@ -220,7 +215,6 @@ impl Folders {
             (self.logs(), 0o700),
             (self.pids(), 0o700),
             (self.models(), 0o700),
-            (self.samples(), 0o700),
         ] {
             files::ensure_folder(&folder, mode)?;
             files::set_mode(&folder, mode).map_err(|error| {
@@ -249,7 +243,7 @@ impl Folders {
         self.root.exists()
     }
 
-    /// The folders that templates see by name: `data`, `run`, `tmp`, `models`, `samples`.
+    /// The folders of a platform that templates see by name: `data`, `run`, `tmp`, `models`.
     pub fn for_templates(&self, component: &ComponentName) -> BTreeMap<String, String> {
         let name = component.as_str();
         [
@@ -257,7 +251,6 @@ impl Folders {
             ("run", self.run(name)),
             ("tmp", self.tmp(name)),
             ("models", self.models()),
-            ("samples", self.samples()),
         ]
         .into_iter()
         .map(|(key, path)| (key.to_owned(), path.to_string_lossy().into_owned()))

@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_millis(200);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Whoever ran this long starts again at the first pause.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 
 /// Doubling pauses from 0.2 s to 30 s.
 #[derive(Debug, Default)]

@@ -195,7 +195,7 @@ impl SocketSupervisor {
     }
 
     /// Whether a process holds the file that makes it the supervisor.
-    fn is_held(&self) -> Result<bool> {
+    pub(crate) fn is_held(&self) -> Result<bool> {
         let path = self.folders.supervisor_lock();
         if !path.exists() {
             return Ok(false);
@@ -293,7 +293,7 @@ impl SupervisorApi for SocketSupervisor {
                 None => "nothing is known of it".to_owned(),
             };
             return Err(
-                Error::new(ErrorKind::Timeout, format!("wait for `process/{name}`"))
+                Error::new(ErrorKind::Failed, format!("wait for `process/{name}`"))
                     .with_source(format!("not ready after {} s: {seen}", within.as_secs()))
                     .with_hint(format!("`mlops logs {name}` shows more")),
             );

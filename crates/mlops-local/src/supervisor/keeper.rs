@@ -73,6 +73,7 @@ impl Keeper {
             failure: None,
             last_line: None,
             spec: process.spec.clone(),
+            runs: process.runs.clone(),
             addresses: process.addresses.clone(),
         };
         let keeper = Self {
@@ -237,7 +238,7 @@ impl Keeper {
                     () = &mut answers => break,
                     () = tokio::time::sleep_until(too_late) => {
                         running.end(&process.spec.stop).await;
-                        let error = Error::new(ErrorKind::Timeout, format!("get an answer of `process/{}`", self.name))
+                        let error = Error::new(ErrorKind::Failed, format!("get an answer of `process/{}`", self.name))
                             .with_source(format!("it did not answer within {} s; its last lines:\n{}",
                                 within.as_secs(), self.lines.all().join("\n")))
                             .with_hint(format!("`mlops logs {}` shows more", self.name));

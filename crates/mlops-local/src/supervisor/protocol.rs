@@ -176,6 +176,8 @@ pub struct ProcessStatus {
     pub last_line: Option<String>,
     /// What it was made from.
     pub spec: ProcessSpec,
+    /// What is run.
+    pub runs: Runs,
     /// The addresses it was given.
     pub addresses: BTreeMap<ServiceName, Url>,
 }
@@ -184,6 +186,12 @@ impl ProcessStatus {
     /// Whether it answers.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
+    }
+
+    /// For how many milliseconds it has been so.
+    pub fn since_ms(&self) -> u64 {
+        let lasted = Timestamp::now().duration_since(self.since).as_millis();
+        u64::try_from(lasted).unwrap_or_default()
     }
 }
 

@@ -87,7 +87,7 @@ pub async fn supervise(options: Supervise) -> Result<()> {
     let mut hang_up = listen_for(SignalKind::hangup())?;
     let mut terminate = listen_for(SignalKind::terminate())?;
     let mut interrupt = listen_for(SignalKind::interrupt())?;
-    let (shutdown, mut shut_down) = watch::channel(false);
+    let (shutdown, mut down) = watch::channel(false);
     let desk = Arc::new(Desk {
         house: Arc::new(House {
             hub: Hub::new(Journal::new(folders.events())),
@@ -113,7 +113,7 @@ pub async fn supervise(options: Supervise) -> Result<()> {
             _ = hang_up.recv() => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = shut_down.wait_for(|down| *down) => break,
+            _ = down.wait_for(|down| *down) => break,
         }
     }
     desk.stop_all().await;
