@@ -5,6 +5,8 @@ mod embedded;
 #[cfg(test)]
 mod folder;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod wrong;
