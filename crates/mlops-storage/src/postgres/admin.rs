@@ -166,7 +166,16 @@ impl PostgresAdmin for RealAdmin {
         client
             .batch_execute(&sql::furnish(schema_owner, &missing))
             .await
-            .map_err(|error| wrap(error, doing))
+            .map_err(|error| {
+                let error = wrap(error, doing);
+                if error.kind() == ErrorKind::Unsupported {
+                    return error.with_hint(
+                        "install the extension's files on the server's machine, such as Debian's \
+                         postgresql-contrib",
+                    );
+                }
+                error
+            })
     }
 
     async fn close_database(&self, database: &DatabaseName, comment: &str) -> Result<()> {

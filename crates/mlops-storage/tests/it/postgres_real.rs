@@ -151,8 +151,7 @@ async fn an_administrator_who_is_no_superuser_is_enough() {
         role: name.parse().unwrap(),
         password: SecretText::new("consumers"),
     };
-    let database = DatabaseWish::new(name.parse().unwrap(), name.parse().unwrap())
-        .with_extensions(["pgcrypto"]);
+    let database = DatabaseWish::new(name.parse().unwrap(), name.parse().unwrap());
     for outcome in [Outcome::Created, Outcome::Unchanged] {
         let did = ensure_role(&server, &role, &mark, Foreign::Refuse)
             .await
@@ -169,6 +168,17 @@ async fn an_administrator_who_is_no_superuser_is_enough() {
         .unwrap();
     assert_eq!(did, Outcome::Updated);
     remove_database(&server, &database.database, &mark)
+        .await
+        .unwrap();
+    // A trusted extension is one that the owner of a database may add.
+    let trusted = database.with_extensions(["pgcrypto"]);
+    for outcome in [Outcome::Created, Outcome::Unchanged] {
+        let did = ensure_database(&server, &trusted, &mark, Foreign::Refuse)
+            .await
+            .unwrap();
+        assert_eq!(did, outcome);
+    }
+    remove_database(&server, &trusted.database, &mark)
         .await
         .unwrap();
     remove_role(&server, &role.role, &mark).await.unwrap();
