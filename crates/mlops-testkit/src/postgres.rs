@@ -100,6 +100,20 @@ impl TestPostgres {
     ///
     /// As [`TestPostgres::start`].
     pub fn start_with(tls: Option<&ServerTls>) -> Self {
+        // Somebody else may take the port between looking for it and starting.
+        for _ in 0..2 {
+            if let Ok(server) = Self::try_start(tls) {
+                return server;
+            }
+        }
+        match Self::try_start(tls) {
+            Ok(server) => server,
+            Err(log) => panic!("PostgreSQL did not start:\n{log}"),
+        }
+    }
+
+    /// One attempt, in a folder of its own; else what the server has logged.
+    fn try_start(tls: Option<&ServerTls>) -> Result<Self, String> {
         let bin = find_binaries();
         let account = unprivileged();
         let folder = crate::server::make_folder("mlops-postgres-", account.as_ref());
@@ -114,26 +128,22 @@ impl TestPostgres {
             );
             put(&folder.join("server.key"), &tls.key, account.as_ref());
         }
-        // Somebody else may take the port between looking for it and starting.
-        for _ in 0..5 {
-            let port = free_port();
-            let mut guard = Guarded::spawn(
-                command(&bin, &folder, port, tls.is_some()),
-                account.as_ref(),
-                &folder,
-                "QUIT",
-            );
-            if wait_until_ready(&mut guard, &folder) {
-                return Self {
-                    port,
-                    bin,
-                    folder,
-                    _guard: guard,
-                };
-            }
+        let port = free_port();
+        let mut guard = Guarded::spawn(
+            command(&bin, &folder, port, tls.is_some()),
+            account.as_ref(),
+            &folder,
+            "QUIT",
+        );
+        if !wait_until_ready(&mut guard, &folder) {
+            return Err(fs::read_to_string(folder.join("server.log")).unwrap_or_default());
         }
-        let log = fs::read_to_string(folder.join("server.log")).unwrap_or_default();
-        panic!("PostgreSQL did not start:\n{log}");
+        Ok(Self {
+            port,
+            bin,
+            folder,
+            _guard: guard,
+        })
     }
 
     /// The port on 127.0.0.1.

@@ -121,6 +121,20 @@ impl TestVersity {
     ///
     /// When there is no program and none can be built, or it does not start.
     pub fn start() -> Self {
+        // Somebody else may take the port between looking for it and starting.
+        for _ in 0..2 {
+            if let Ok(gateway) = Self::try_start() {
+                return gateway;
+            }
+        }
+        match Self::try_start() {
+            Ok(gateway) => gateway,
+            Err(log) => panic!("the Versity gateway did not start:\n{log}"),
+        }
+    }
+
+    /// One attempt, in a folder of its own; else what the gateway has printed.
+    fn try_start() -> Result<Self, String> {
         let program = find_program();
         let folder = make_folder("mlops-versity-", None);
         for name in ["data", "meta", "keys"] {
@@ -128,35 +142,28 @@ impl TestVersity {
                 panic!("cannot make a folder in {}: {error}", folder.display());
             }
         }
-        for _ in 0..5 {
-            let port = free_port();
-            let mut command = Command::new(&program);
-            command
-                .args([
-                    "--port",
-                    &format!("127.0.0.1:{port}"),
-                    "--quiet",
-                    "--iam-dir",
-                ])
-                .arg(folder.join("keys"))
-                // Extended attributes are not on every file system; files beside are.
-                .args(["posix", "--sidecar"])
-                .arg(folder.join("meta"))
-                .arg(folder.join("data"))
-                .env("ROOT_ACCESS_KEY", Self::ACCESS_KEY)
-                .env("ROOT_SECRET_KEY", Self::SECRET_KEY)
-                .current_dir(&folder);
-            let mut guard = Guarded::spawn(command, None, &folder, "TERM");
-            if wait_until_ready(&mut guard, port) {
-                return Self {
-                    port,
-                    folder,
-                    _guard: guard,
-                };
-            }
+        let port = free_port();
+        let mut command = Command::new(&program);
+        command
+            .args(["--port", &format!("127.0.0.1:{port}"), "--quiet"])
+            .arg("--iam-dir")
+            .arg(folder.join("keys"))
+            // Extended attributes are not on every file system; files beside are.
+            .args(["posix", "--sidecar"])
+            .arg(folder.join("meta"))
+            .arg(folder.join("data"))
+            .env("ROOT_ACCESS_KEY", Self::ACCESS_KEY)
+            .env("ROOT_SECRET_KEY", Self::SECRET_KEY)
+            .current_dir(&folder);
+        let mut guard = Guarded::spawn(command, None, &folder, "TERM");
+        if !wait_until_ready(&mut guard, port) {
+            return Err(fs::read_to_string(folder.join("server.log")).unwrap_or_default());
         }
-        let log = fs::read_to_string(folder.join("server.log")).unwrap_or_default();
-        panic!("the Versity gateway did not start:\n{log}");
+        Ok(Self {
+            port,
+            folder,
+            _guard: guard,
+        })
     }
 
     /// One gateway for all tests of the process, started by the first that asks.
