@@ -10,7 +10,7 @@ use mlops_core::{Failure, SecretText, ServiceName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-/// The version of the protocol. Only [`Request::Hello`] and [`Request::Shutdown`] keep their form for ever, so that
+/// The version of the protocol. Only greeting and shutdown keep their form for ever, so that
 /// any program can stop any supervisor.
 pub const PROTOCOL: u32 = 1;
 
