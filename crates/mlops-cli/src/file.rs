@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use mlops_catalog::{Catalog, load};
 use mlops_core::platform::MAX_BYTES;
 use mlops_core::{Error, ErrorKind, Platform, PlatformName, Result, SecretSource, SecretText};
 
@@ -35,7 +36,7 @@ pub struct Described {
 }
 
 /// Reads the platform: from `file`, else from `platform.yaml` in `folder`, else it is the profile `local`. `name`
-/// takes the place of the one in the file.
+/// takes the place of the one in the file. When the file is wrong, `catalog` tells what else is wrong with it.
 ///
 /// # Errors
 ///
@@ -44,6 +45,7 @@ pub fn read_platform(
     file: Option<&Path>,
     folder: &Path,
     name: Option<&PlatformName>,
+    catalog: &Catalog,
 ) -> Result<Described> {
     let path = match file {
         Some(file) => folder.join(file),
@@ -54,17 +56,16 @@ pub fn read_platform(
         Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => None,
         Err(error) => return Err(unreadable(&path, error)),
     };
-    let mut described = match text {
-        Some(text) => Described {
-            platform: Platform::parse(&path.display().to_string(), &text)?,
+    let mut described = if let Some(text) = text {
+        Described {
+            platform: parse(&path.display().to_string(), &text, catalog)?,
             origin: Origin::File(path),
-        },
-        None => {
-            refuse_similar(folder)?;
-            Described {
-                platform: Platform::new(DEFAULT_PROFILE.parse()?),
-                origin: Origin::Profile,
-            }
+        }
+    } else {
+        refuse_similar(folder)?;
+        Described {
+            platform: Platform::new(DEFAULT_PROFILE.parse()?),
+            origin: Origin::Profile,
         }
     };
     if let Some(name) = name {
@@ -73,16 +74,23 @@ pub fn read_platform(
     Ok(described)
 }
 
+/// Reads the text. Only a wrong one is resolved here already, so that everything that is wrong is said at once.
+fn parse(path: &str, text: &str, catalog: &Catalog) -> Result<Platform> {
+    Platform::parse(path, text).map_err(|wrong| match load(path, text, catalog) {
+        Err(all) => all.into(),
+        Ok(_) => wrong.into(),
+    })
+}
+
 /// A file that looks like the platform file but is called otherwise must not be passed over in silence.
 fn refuse_similar(folder: &Path) -> Result<()> {
     for similar in ["platform.yml", "Platform.yaml", "platform.json"] {
         if folder.join(similar).is_file() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("find `{PLATFORM_FILE}`"),
-            )
-            .with_source(format!("there is `{similar}` in its place"))
-            .with_hint(format!("rename it, or name it: `-f {similar}`")));
+            return Err(
+                Error::new(ErrorKind::InvalidInput, format!("find `{PLATFORM_FILE}`"))
+                    .with_source(format!("there is `{similar}` in its place"))
+                    .with_hint(format!("rename it, or name it: `-f {similar}`")),
+            );
         }
     }
     Ok(())
@@ -249,7 +257,7 @@ mod tests {
     use super::*;
 
     fn read(folder: &Path, file: Option<&str>) -> Result<Described> {
-        read_platform(file.map(Path::new), folder, None)
+        read_platform(file.map(Path::new), folder, None, &Catalog::embedded())
     }
 
     #[test]
@@ -267,7 +275,8 @@ mod tests {
         let described = read(folder.path(), None).unwrap();
         assert_eq!(described.platform.name.as_str(), "demo");
         let name = "other".parse().unwrap();
-        let described = read_platform(None, folder.path(), Some(&name)).unwrap();
+        let described =
+            read_platform(None, folder.path(), Some(&name), &Catalog::embedded()).unwrap();
         assert_eq!(described.platform.name.as_str(), "other");
         assert_eq!(folder_of(&described.origin), folder.path());
     }

@@ -16,9 +16,8 @@ use crate::printer::Printer;
 /// When the operating system does not let us listen.
 pub(crate) fn listen(printer: &Arc<Printer>) -> Result<CancellationToken> {
     let token = CancellationToken::new();
-    let mut signals = Signals::new().map_err(|error| {
-        Error::new(ErrorKind::Failed, "listen for signals").with_source(error)
-    })?;
+    let mut signals = Signals::new()
+        .map_err(|error| Error::new(ErrorKind::Failed, "listen for signals").with_source(error))?;
     let (cancel, printer) = (token.clone(), Arc::clone(printer));
     tokio::spawn(async move {
         signals.next().await;

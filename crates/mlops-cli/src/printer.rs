@@ -118,11 +118,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Printer {
     /// Prints to the streams; gives back standard input with whether it is a terminal.
-    pub fn new(
-        streams: Streams,
-        style: Style,
-        env: &BTreeMap<String, String>,
-    ) -> (Self, Input) {
+    pub fn new(streams: Streams, style: Style, env: &BTreeMap<String, String>) -> (Self, Input) {
         let paint = |is_terminal| Paint::new(wants_color(style.color, env, is_terminal));
         let printer = Self {
             out_paint: paint(streams.stdout_is_terminal),
@@ -444,12 +440,28 @@ mod tests {
         let none = env(&[]);
         assert!(wants_color(Color::Auto, &none, true));
         assert!(!wants_color(Color::Auto, &none, false));
-        assert!(wants_color(Color::Always, &env(&[("NO_COLOR", "1")]), false));
-        assert!(!wants_color(Color::Never, &env(&[("CLICOLOR_FORCE", "1")]), true));
+        assert!(wants_color(
+            Color::Always,
+            &env(&[("NO_COLOR", "1")]),
+            false
+        ));
+        assert!(!wants_color(
+            Color::Never,
+            &env(&[("CLICOLOR_FORCE", "1")]),
+            true
+        ));
         assert!(!wants_color(Color::Auto, &env(&[("NO_COLOR", "1")]), true));
         assert!(wants_color(Color::Auto, &env(&[("NO_COLOR", "")]), true));
-        assert!(wants_color(Color::Auto, &env(&[("CLICOLOR_FORCE", "1")]), false));
-        assert!(!wants_color(Color::Auto, &env(&[("CLICOLOR_FORCE", "0")]), false));
+        assert!(wants_color(
+            Color::Auto,
+            &env(&[("CLICOLOR_FORCE", "1")]),
+            false
+        ));
+        assert!(!wants_color(
+            Color::Auto,
+            &env(&[("CLICOLOR_FORCE", "0")]),
+            false
+        ));
         assert!(!wants_color(Color::Auto, &env(&[("CLICOLOR", "0")]), true));
         assert!(!wants_color(Color::Auto, &env(&[("TERM", "dumb")]), true));
     }

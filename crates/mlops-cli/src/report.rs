@@ -1,5 +1,7 @@
 //! Errors on the screen: what failed, why, and what to do about it.
 
+use std::fmt::Write as _;
+
 use mlops_core::platform::Diagnostics;
 use mlops_core::{Error, Failure};
 use serde::Serialize;
@@ -96,7 +98,8 @@ fn explain_diagnostics(paint: Paint, diagnostics: &Diagnostics) -> String {
         }
     }
     if diagnostics.len() > 1 {
-        text.push_str(&format!("\n\n{} errors", diagnostics.len()));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n\n{} errors", diagnostics.len());
     }
     text
 }
@@ -147,10 +150,13 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_with_a_file_is_shown() {
-        let wrong = Platform::parse("platform.yaml", "name: demo\nsizes: small\ntargets: x\n")
-            .unwrap_err();
+        let wrong =
+            Platform::parse("platform.yaml", "name: demo\nsizes: small\ntargets: x\n").unwrap_err();
         let text = text(&wrong.into());
-        assert!(text.starts_with("error: unknown key `sizes`\n --> platform.yaml:2:1"), "{text}");
+        assert!(
+            text.starts_with("error: unknown key `sizes`\n --> platform.yaml:2:1"),
+            "{text}"
+        );
         assert!(text.ends_with("2 errors"), "{text}");
         assert!(!text.contains("caused by"));
     }

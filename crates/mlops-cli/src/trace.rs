@@ -21,7 +21,9 @@ pub fn filter(env: &BTreeMap<String, String>, verbose: u8) -> Result<Option<EnvF
         Some(wish) => wish.as_str(),
         None => match verbose {
             0 | 1 => return Ok(None),
-            2 => "warn,mlops=debug,mlops_core=debug,mlops_local=debug,mlops_storage=debug,mlops_serving=debug",
+            2 => {
+                "warn,mlops=debug,mlops_core=debug,mlops_local=debug,mlops_storage=debug,mlops_serving=debug"
+            }
             _ => "trace,h2=info,hyper=info,hyper_util=info,rustls=info,tower=info",
         },
     };

@@ -29,7 +29,6 @@ pub use verbs::{
         mlops remove                 take the platform away, keep its data\n\n\
         Exit codes:\n  \
         0 done, 1 failed, 2 wrong input, 3 `--exit-code` found changes, 4 a check failed, 130 interrupted",
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
     infer_long_args = false
@@ -51,7 +50,7 @@ pub struct Global {
     pub file: Option<PathBuf>,
 
     /// Call the platform so, whatever its file says.
-    #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
+    #[arg(long, global = true, value_name = "NAME", value_parser = platform_name, help_heading = GLOBAL)]
     pub name: Option<PlatformName>,
 
     /// Keep platforms below this folder.
@@ -87,6 +86,12 @@ pub struct Global {
     /// With `auto` on terminals only; `NO_COLOR`, `CLICOLOR` and `CLICOLOR_FORCE` are heeded.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = GLOBAL)]
     pub color: Color,
+}
+
+/// The name, or the rule that it breaks.
+fn platform_name(text: &str) -> Result<PlatformName, String> {
+    text.parse()
+        .map_err(|error: mlops_core::Error| error.causes().join(": "))
 }
 
 const GLOBAL: &str = "Global options";
@@ -140,6 +145,23 @@ mod tests {
                 example.contains(&format!("mlops {name}")) || example.contains("mlops -"),
                 "`{name}` has no example: {example}"
             );
+        }
+    }
+
+    #[test]
+    fn no_argument_of_a_verb_takes_the_place_of_a_global_one() {
+        let whole = command();
+        let globals: Vec<&str> = whole
+            .get_arguments()
+            .filter(|argument| argument.is_global_set())
+            .map(|argument| argument.get_id().as_str())
+            .collect();
+        assert!(globals.contains(&"name"));
+        for verb in whole.get_subcommands() {
+            for argument in verb.get_arguments() {
+                let id = argument.get_id().as_str();
+                assert!(!globals.contains(&id), "`{}` takes `{id}`", verb.get_name());
+            }
         }
     }
 

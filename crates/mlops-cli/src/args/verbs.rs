@@ -96,9 +96,7 @@ pub enum Verb {
     )]
     Completions(CompletionsArgs),
     /// Print the manual page, or write one page for each verb into a folder.
-    #[command(
-        after_help = "Example:\n  mlops man | man -l -\n  mlops man ~/.local/share/man/man1"
-    )]
+    #[command(after_help = "Example:\n  mlops man | man -l -\n  mlops man ~/.local/share/man/man1")]
     Man(ManArgs),
 }
 
@@ -271,9 +269,10 @@ pub struct CredentialsArgs {
     #[command(flatten)]
     pub platform: FileArg,
     /// A consumer, such as `mlflow`, or a secret, such as `mlflow/admin-password`.
-    pub name: Option<String>,
+    #[arg(value_name = "NAME")]
+    pub whose: Option<String>,
     /// Print the text of the secret NAME and nothing else.
-    #[arg(long, requires = "name")]
+    #[arg(long, requires = "whose")]
     pub show: bool,
 }
 

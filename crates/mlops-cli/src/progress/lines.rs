@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mlops_core::{Event, Failure, Finding};
+use mlops_core::{Event, Failure, Finding, Plan};
 
 use crate::text::{Paint, plain_line, seconds, seconds_of};
 
@@ -13,80 +13,78 @@ pub(crate) fn describe(
     verb: Option<&str>,
     paint: Paint,
 ) -> Vec<String> {
-    let at = |text: String| format!("{:>7}  {text}", seconds(elapsed));
-    let work = verb.unwrap_or("work on");
-    match event {
-        Event::Locked { holder } => {
-            vec![at(format!(
-                "another run holds the platform ({}), waiting for it",
-                plain_line(holder)
-            ))]
-        }
-        Event::Planned { plan } => {
-            let counts = plan.counts();
-            let parts: Vec<String> = counts
-                .iter()
-                .map(|(verb, count)| format!("{count} to {verb}"))
-                .collect();
-            if parts.is_empty() {
-                vec![at("plan: nothing to do".to_owned())]
-            } else {
-                vec![at(format!("plan: {}", parts.join(", ")))]
-            }
-        }
-        Event::Started { id, verb } => vec![at(format!("{verb} {id} …"))],
-        Event::Progress { id, text } => {
-            vec![at(format!("{id}: {}", paint.dim(&plain_line(text))))]
-        }
+    let mut lines = Vec::new();
+    if let Some(text) = one_line(event, verb.unwrap_or("work on"), paint) {
+        lines.push(format!("{:>7}  {text}", seconds(elapsed)));
+    }
+    if let Event::Probed { findings, .. } = event {
+        lines.extend(failed_findings(findings, "           "));
+    }
+    lines
+}
+
+/// An event in one line; `None` for the report, which is the command's to show, and for events that come later.
+fn one_line(event: &Event, work: &str, paint: Paint) -> Option<String> {
+    Some(match event {
+        Event::Locked { holder } => format!(
+            "another run holds the platform ({}), waiting for it",
+            plain_line(holder)
+        ),
+        Event::Planned { plan } => planned(plan),
+        Event::Started { id, verb } => format!("{verb} {id} …"),
+        Event::Progress { id, text } => format!("{id}: {}", paint.dim(&plain_line(text))),
         Event::Retrying {
             id,
             failure,
             after_ms,
-        } => {
-            vec![at(format!(
-                "{id}: {}, again in {}",
-                paint.yellow(&short(failure)),
-                seconds_of(*after_ms)
-            ))]
-        }
-        Event::Finished { id, verb, took_ms } => vec![at(format!(
+        } => format!(
+            "{id}: {}, again in {}",
+            paint.yellow(&short(failure)),
+            seconds_of(*after_ms)
+        ),
+        Event::Finished { id, verb, took_ms } => format!(
             "{verb} {id} … {} {}",
             paint.green("done"),
             seconds_of(*took_ms)
-        ))],
-        Event::Failed { id, failure } => vec![at(format!(
-            "{work} {id} … {}: {}",
-            paint.red("failed"),
-            short(failure)
-        ))],
-        Event::Skipped { id, because } => vec![at(format!(
+        ),
+        Event::Failed { id, failure } => {
+            format!("{work} {id} … {}: {}", paint.red("failed"), short(failure))
+        }
+        Event::Skipped { id, because } => format!(
             "{work} {id} … {}, because {because} failed",
             paint.yellow("left")
-        ))],
+        ),
         Event::Probed {
             name,
             findings,
             took_ms,
-        } => {
-            let (word, mut rest) = (
-                verdict(findings, paint),
-                failed_findings(findings, "           "),
-            );
-            rest.insert(
-                0,
-                at(format!("check {name} … {word} {}", seconds_of(*took_ms))),
-            );
-            rest
-        }
+        } => format!(
+            "check {} … {} {}",
+            plain_line(name),
+            verdict(findings, paint),
+            seconds_of(*took_ms)
+        ),
         Event::Process { name, what, detail } => {
             let detail = detail
                 .as_deref()
                 .map(|detail| format!(": {}", plain_line(detail)))
                 .unwrap_or_default();
-            vec![at(format!("process `{name}` {what}{detail}"))]
+            format!("process `{name}` {what}{detail}")
         }
-        // The report is the command's to show; events that come later say nothing that is known here.
-        _ => Vec::new(),
+        _ => return None,
+    })
+}
+
+fn planned(plan: &Plan) -> String {
+    let parts: Vec<String> = plan
+        .counts()
+        .iter()
+        .map(|(verb, count)| format!("{count} to {verb}"))
+        .collect();
+    if parts.is_empty() {
+        "plan: nothing to do".to_owned()
+    } else {
+        format!("plan: {}", parts.join(", "))
     }
 }
 

@@ -43,7 +43,9 @@ impl Live {
 
     /// Work on a resource starts.
     pub(super) fn start(&mut self, id: &str, verb: &str) {
-        let line = self.all.insert_before(&self.whole, ProgressBar::no_length());
+        let line = self
+            .all
+            .insert_before(&self.whole, ProgressBar::no_length());
         let dim = if self.colored { ".dim" } else { "" };
         line.set_style(style(&format!(
             "{{elapsed:>7}}  {{prefix}} {{spinner}} {{wide_msg{dim}}}"
@@ -87,4 +89,3 @@ fn style(template: &str) -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
         .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
 }
-

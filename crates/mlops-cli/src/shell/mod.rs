@@ -26,12 +26,15 @@ pub fn assignments<'a>(
     let mut text = String::new();
     for (name, value) in variables {
         check(syntax, name, value)?;
-        text.push_str(&match syntax {
-            ShellSyntax::Sh => format!("export {name}={}\n", quote_sh(value)),
-            ShellSyntax::Fish => format!("set -gx {name} {}\n", quote_fish(value)),
-            ShellSyntax::Powershell => format!("$env:{name} = {}\n", quote_powershell(value)),
-            ShellSyntax::Dotenv => format!("{name}={}\n", quote_dotenv(value)),
-        });
+        let (before, between, quoted) = match syntax {
+            ShellSyntax::Sh => ("export ", "=", quote_sh(value)),
+            ShellSyntax::Fish => ("set -gx ", " ", quote_fish(value)),
+            ShellSyntax::Powershell => ("$env:", " = ", quote_powershell(value)),
+            ShellSyntax::Dotenv => ("", "=", quote_dotenv(value)),
+        };
+        for part in [before, name, between, &quoted, "\n"] {
+            text.push_str(part);
+        }
     }
     Ok(text)
 }
@@ -53,7 +56,9 @@ fn check(syntax: ShellSyntax, name: &str, value: &str) -> Result<()> {
     }
     // Readers of such files disagree on line ends and on what `${` means.
     if syntax == ShellSyntax::Dotenv && (value.contains(['\n', '\r']) || value.contains("${")) {
-        return wrong("a `.env` file cannot hold line ends or `${` in a way that all readers understand");
+        return wrong(
+            "a `.env` file cannot hold line ends or `${` in a way that all readers understand",
+        );
     }
     Ok(())
 }

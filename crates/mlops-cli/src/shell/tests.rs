@@ -7,11 +7,13 @@ use super::*;
 
 /// Runs a script in a real shell and returns what it printed.
 fn run(program: &str, arguments: &[&str], script: &str) -> Vec<u8> {
+    // Shells like to leave their files there.
+    let home = tempfile::tempdir().unwrap();
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .env("HOME", "/nonexistent")
+        .env("HOME", home.path())
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -30,7 +32,9 @@ fn run(program: &str, arguments: &[&str], script: &str) -> Vec<u8> {
 
 /// Values as a child of the shell sees them.
 fn through(syntax: ShellSyntax, values: &[String]) -> Vec<String> {
-    let names: Vec<String> = (0..values.len()).map(|index| format!("V_{index}")).collect();
+    let names: Vec<String> = (0..values.len())
+        .map(|index| format!("V_{index}"))
+        .collect();
     let pairs = names
         .iter()
         .map(String::as_str)
@@ -48,7 +52,11 @@ fn through(syntax: ShellSyntax, values: &[String]) -> Vec<String> {
         }
         ShellSyntax::Powershell => {
             script.push_str("env -0\n");
-            run("pwsh", &["-NoProfile", "-NonInteractive", "-Command", "-"], &script)
+            run(
+                "pwsh",
+                &["-NoProfile", "-NonInteractive", "-Command", "-"],
+                &script,
+            )
         }
     };
     let printed = String::from_utf8(printed).unwrap();
@@ -129,7 +137,10 @@ fn powershell_gets_hostile_values_unchanged() {
 #[test]
 fn wrong_names_and_values_are_refused() {
     for name in ["", "1a", "A B", "A=B", "A;id", "Ä"] {
-        assert!(assignments(ShellSyntax::Sh, [(name, "x")]).is_err(), "{name}");
+        assert!(
+            assignments(ShellSyntax::Sh, [(name, "x")]).is_err(),
+            "{name}"
+        );
     }
     assert!(assignments(ShellSyntax::Sh, [("A", "a\0b")]).is_err());
     for value in ["a\nb", "a\rb", "${HOME}"] {
@@ -163,18 +174,17 @@ mod models {
     }
 
     pub(super) fn read_powershell(quoted: &str) -> String {
-        let is_quote = |c: char| matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}');
+        let is_quote =
+            |c: char| matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}');
         let mut text = String::new();
         let mut rest = quoted.strip_prefix('\'').unwrap().chars().peekable();
         while let Some(c) = rest.next() {
             if is_quote(c) {
-                match rest.next_if(|next| is_quote(*next)) {
-                    Some(next) => text.push(next),
-                    None => {
-                        assert_eq!(rest.next(), None, "the quote ends early: {quoted}");
-                        return text;
-                    }
-                }
+                let Some(next) = rest.next_if(|next| is_quote(*next)) else {
+                    assert_eq!(rest.next(), None, "the quote ends early: {quoted}");
+                    return text;
+                };
+                text.push(next);
             } else {
                 text.push(c);
             }

@@ -1,0 +1,97 @@
+//! What every verb is handed: the printer, the surroundings, and the way to the platform.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mlops::session::{Network, Session, SessionOptions};
+use mlops_catalog::Catalog;
+use mlops_core::{Error, ErrorKind, Result, SecretSource};
+use mlops_local::{Roots, default_roots};
+
+use crate::args::Global;
+use crate::catalog;
+use crate::file::{self, Described, Origin};
+use crate::printer::{Input, Printer};
+
+/// What every verb is handed.
+pub(crate) struct Cx {
+    pub(crate) printer: Arc<Printer>,
+    pub(crate) input: Arc<Input>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) program: PathBuf,
+    pub(crate) global: Global,
+    /// The platform file, as it was named.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Cx {
+    /// The platform, and where it was described. Says so when that is nowhere.
+    fn describe(&self, catalog: &Catalog) -> Result<Described> {
+        let described = file::read_platform(
+            self.file.as_deref(),
+            Path::new(""),
+            self.global.name.as_ref(),
+            catalog,
+        )?;
+        if described.origin == Origin::Profile {
+            self.printer.say(&format!(
+                "There is no `{}` here: this is the profile `{}`. `mlops init` writes it as a file.",
+                file::PLATFORM_FILE,
+                file::DEFAULT_PROFILE
+            ));
+        }
+        Ok(described)
+    }
+
+    /// The described platform, resolved. Asks nobody.
+    pub(crate) fn session(&self, network: Network) -> Result<Session> {
+        let mut catalog = Catalog::embedded();
+        for folder in &self.global.catalog {
+            catalog = catalog.with_folder(&catalog::read_folder(folder)?)?;
+        }
+        let described = self.describe(&catalog)?;
+        let (env, folder) = (self.env.clone(), file::folder_of(&described.origin));
+        let options = SessionOptions {
+            roots: self.roots()?,
+            env: self.env.clone(),
+            supervisor: vec![self.program.clone().into(), "__supervise".into()],
+            secret_reader: Arc::new(move |source: &SecretSource| {
+                file::read_secret(source, &env, &folder)
+            }),
+            network,
+        };
+        Session::open(&described.platform, &catalog, options)
+    }
+
+    /// The folders that everything is in: those of the user, or the ones that were given.
+    fn roots(&self) -> Result<Roots> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path).map_err(|error| {
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("use folder `{}`", path.display()),
+                )
+                .with_source(error)
+            })
+        };
+        let mut env = self.env.clone();
+        // A user without a home can still say where everything goes.
+        for (given, variable) in [
+            (&self.global.data_dir, "XDG_DATA_HOME"),
+            (&self.global.cache_dir, "XDG_CACHE_HOME"),
+        ] {
+            if given.is_some() {
+                env.insert(variable.to_owned(), "/".to_owned());
+            }
+        }
+        let mut roots = default_roots(&env, rustix::process::geteuid().as_raw())?;
+        if let Some(folder) = &self.global.data_dir {
+            roots.data = absolute(folder)?;
+        }
+        if let Some(folder) = &self.global.cache_dir {
+            roots.cache = absolute(folder)?;
+        }
+        Ok(roots)
+    }
+}
