@@ -3,6 +3,7 @@
 mod binding;
 mod members;
 mod models;
+mod probes;
 mod process;
 mod providers;
 mod render;

@@ -6,7 +6,7 @@ use mlops_core::platform::{Model, ModelProbe, Problem};
 use mlops_core::{ComponentName, ModelName, Probe, Resource, ResourceId};
 use serde_json::{Value, json};
 
-use super::binding::into_spec;
+use super::probes::into_spec;
 use super::work::{Member, Provider, Providers, Work};
 
 /// Who serves models, and how it reads the registry.

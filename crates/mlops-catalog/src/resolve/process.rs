@@ -316,7 +316,7 @@ impl Work<'_> {
                     .into_iter()
                     .chain(bound.iter().flat_map(|(_, one)| one.needs.iter().cloned()))
                     .collect(),
-                spec: super::binding::into_spec(spec),
+                spec: super::probes::into_spec(spec),
             });
         }
         self.blame(member, wrong);

@@ -71,13 +71,13 @@ fn mutated(seeds: Vec<String>) -> impl Strategy<Value = String> {
 
 #[test]
 fn every_known_file_passes() {
-    platforms()
-        .iter()
-        .for_each(|text| targets::platform_file(text));
+    for text in platforms() {
+        targets::platform_file(&text);
+    }
+    for text in components() {
+        targets::component_file(&text);
+    }
     mlops_core::Plan::from_json(include_str!("plan.json")).unwrap();
-    components()
-        .iter()
-        .for_each(|text| targets::component_file(text));
 }
 
 proptest! {
