@@ -87,7 +87,7 @@ fn check_named(
     Ok(())
 }
 
-struct Fates {
+pub(super) struct Fates {
     /// Goes together with the data folder of what it lives in.
     covered: BTreeSet<ResourceId>,
     /// Stays: unnamed data, and what that needs.
@@ -95,7 +95,7 @@ struct Fates {
 }
 
 impl Fates {
-    fn new(
+    pub(super) fn new(
         resources: &[&Resource],
         observation: &Observation,
         data: &BTreeSet<ResourceId>,
@@ -124,10 +124,7 @@ impl Fates {
                 resource.holds_data
                     && !data.contains(&resource.id)
                     && !covered.contains(&resource.id)
-                    && !matches!(
-                        observation.entries.get(&resource.id),
-                        None | Some(Observed::Absent)
-                    )
+                    && is_there(resource, observation)
             })
             .collect();
         while let Some(resource) = open.pop() {
@@ -146,6 +143,11 @@ impl Fates {
         Self { covered, kept }
     }
 
+    /// Whether it stays: unnamed data, or something that such data needs.
+    pub(super) fn is_kept(&self, resource: &Resource) -> bool {
+        self.kept.contains(&resource.id)
+    }
+
     fn action(&self, resource: &Resource, graph: &Graph, observation: &Observation) -> Action {
         if self.covered.contains(&resource.id) {
             return Action::Nothing;
@@ -162,6 +164,17 @@ impl Fates {
             }
             _ => Action::Remove,
         }
+    }
+}
+
+/// A stray was found by looking for it; anything else has an entry.
+fn is_there(resource: &Resource, observation: &Observation) -> bool {
+    match observation.entries.get(&resource.id) {
+        Some(observed) => *observed != Observed::Absent,
+        None => observation
+            .strays
+            .iter()
+            .any(|stray| stray.id == resource.id),
     }
 }
 

@@ -1,6 +1,8 @@
 //! From what is wanted and what was found to what is to be done. Pure: same input, same plan.
 
-use super::removal::removals;
+use std::collections::BTreeSet;
+
+use super::removal::{Fates, removals};
 use super::{Action, Change, Direction, KindRules, Plan, Rules, compare};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Failure, Result};
@@ -112,8 +114,9 @@ pub fn plan(graph: &Graph, observation: &Observation, rules: &Rules) -> Result<P
         return Err(together(refused));
     }
     let strays: Vec<&Resource> = observation.strays.iter().collect();
+    let fates = Fates::new(&strays, observation, &BTreeSet::new());
     changes.extend(removals(&strays, |stray| {
-        if stray.holds_data {
+        if fates.is_kept(stray) {
             Action::Keep
         } else {
             Action::Remove

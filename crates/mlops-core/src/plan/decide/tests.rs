@@ -163,7 +163,10 @@ fn strays_go_and_data_of_strays_stays() {
     let mut observation = all_there(&graph);
     observation.strays = vec![
         thing("old", &json!({})),
-        thing("old-data", &json!({})).with_data(),
+        thing("old-data", &json!({}))
+            .with_need(ResourceId::new("thing", "old-role"))
+            .with_data(),
+        thing("old-role", &json!({})),
     ];
     let plan = plan(&graph, &observation, &Rules::new()).unwrap();
     let action = |name: &str| {
@@ -175,6 +178,8 @@ fn strays_go_and_data_of_strays_stays() {
     };
     assert_eq!(action("old"), Action::Remove);
     assert_eq!(action("old-data"), Action::Keep);
+    // The data would be lost to its owner without it.
+    assert_eq!(action("old-role"), Action::Keep);
 }
 
 #[test]
