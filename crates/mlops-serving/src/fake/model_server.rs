@@ -94,11 +94,7 @@ impl FakeModelServer {
 }
 
 impl ConnectModelServer for FakeModelServer {
-    fn connect(
-        &self,
-        _rest: &Endpoint,
-        _grpc: Option<&Endpoint>,
-    ) -> Result<Arc<dyn ModelServer>> {
+    fn connect(&self, _rest: &Endpoint, _grpc: Option<&Endpoint>) -> Result<Arc<dyn ModelServer>> {
         Ok(Arc::new(self.clone()))
     }
 }

@@ -190,7 +190,10 @@ fn has_tag(tags: &Tags, tag: &str, value: &str) -> bool {
 fn with_aliases(state: &State, version: &ModelVersion) -> ModelVersion {
     let mut version = version.clone();
     if let Some(model) = state.registered.get(&version.name) {
-        let named = model.aliases.iter().filter(|a| a.version == version.version);
+        let named = model
+            .aliases
+            .iter()
+            .filter(|a| a.version == version.version);
         version.aliases = named.map(|a| a.alias.clone()).collect();
     }
     version
@@ -446,7 +449,10 @@ impl Registry for Connection {
 
     async fn find_logged_models(&self, tag: &str, value: &str) -> Result<Vec<LoggedModel>> {
         self.read(|state| {
-            let found = state.logged.values().filter(|m| has_tag(&m.tags, tag, value));
+            let found = state
+                .logged
+                .values()
+                .filter(|m| has_tag(&m.tags, tag, value));
             Ok(found.cloned().collect())
         })
     }

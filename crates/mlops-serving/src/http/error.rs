@@ -24,9 +24,7 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    pub(crate) fn request(
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn request(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Request(cause.into())
     }
 

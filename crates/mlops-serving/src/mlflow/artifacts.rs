@@ -60,7 +60,9 @@ impl Mlflow {
 
     async fn put(&self, path: &str, payload: Payload) -> Result<()> {
         let doing = format!("write artifact `{path}`");
-        let answer = self.send(Method::PUT, &url_of(path), payload, &doing).await?;
+        let answer = self
+            .send(Method::PUT, &url_of(path), payload, &doing)
+            .await?;
         self.body(answer, &doing).await.map(drop)
     }
 

@@ -23,9 +23,10 @@ fn kind_of(status: StatusCode, code: &str) -> ErrorKind {
         "RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND" => ErrorKind::NotFound,
         "RESOURCE_ALREADY_EXISTS" | "ALREADY_EXISTS" => ErrorKind::AlreadyExists,
         "RESOURCE_CONFLICT" | "INVALID_STATE" | "ABORTED" => ErrorKind::Conflict,
-        "INVALID_PARAMETER_VALUE" | "BAD_REQUEST" | "MALFORMED_REQUEST" | "INVALID_STATE_TRANSITION" => {
-            ErrorKind::InvalidInput
-        }
+        "INVALID_PARAMETER_VALUE"
+        | "BAD_REQUEST"
+        | "MALFORMED_REQUEST"
+        | "INVALID_STATE_TRANSITION" => ErrorKind::InvalidInput,
         "PERMISSION_DENIED" => ErrorKind::PermissionDenied,
         "UNAUTHENTICATED" | "CUSTOMER_UNAUTHORIZED" => ErrorKind::Unauthenticated,
         "REQUEST_LIMIT_EXCEEDED" => ErrorKind::RateLimited,
@@ -64,11 +65,13 @@ pub(super) fn refused(doing: String, status: StatusCode, body: &[u8]) -> Error {
     };
     let first = said.lines().next().unwrap_or_default();
     let first: String = first.chars().take(LONGEST).collect();
-    let error = Error::new(kind_of(status, &refusal.error_code), doing).with_source(if refusal.error_code.is_empty() {
-        format!("MLflow answered {status}: {first}")
-    } else {
-        format!("MLflow answered {status}, {}: {first}", refusal.error_code)
-    });
+    let error = Error::new(kind_of(status, &refusal.error_code), doing).with_source(
+        if refusal.error_code.is_empty() {
+            format!("MLflow answered {status}: {first}")
+        } else {
+            format!("MLflow answered {status}, {}: {first}", refusal.error_code)
+        },
+    );
     if first.contains("Invalid Host header") {
         error.with_hint(
             "MLflow does not know this host name; name it with its port in `--allowed-hosts`",
@@ -90,7 +93,11 @@ mod tests {
             br#"{"error_code":"RESOURCE_ALREADY_EXISTS","message":"User exists. Error: (sqlite3.IntegrityError)\n[parameters: ('u', 'scrypt:secret')]","sqlstate":"KAM00"}"#,
         );
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-        assert!(!error.causes()[0].contains("scrypt"), "{:?}", error.causes());
+        assert!(
+            !error.causes()[0].contains("scrypt"),
+            "{:?}",
+            error.causes()
+        );
     }
 
     #[test]
@@ -98,7 +105,11 @@ mod tests {
         let html = refused("x".to_owned(), StatusCode::NOT_FOUND, b"<!doctype html>...");
         assert_eq!(html.kind(), ErrorKind::NotFound);
         assert!(html.causes()[0].contains("HTML"));
-        let text = refused("x".to_owned(), StatusCode::UNAUTHORIZED, b"You are not authenticated.");
+        let text = refused(
+            "x".to_owned(),
+            StatusCode::UNAUTHORIZED,
+            b"You are not authenticated.",
+        );
         assert_eq!(text.kind(), ErrorKind::Unauthenticated);
         let host = refused(
             "x".to_owned(),

@@ -115,13 +115,7 @@ impl Mlflow {
         self.search_experiments_page(None, 1, None).await.map(drop)
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Payload,
-        doing: &str,
-    ) -> Result<Answer> {
+    async fn send(&self, method: Method, path: &str, body: Payload, doing: &str) -> Result<Answer> {
         let failed = |error: HttpError| error.into_error(doing);
         let json = matches!(body, Payload::One(_));
         let mut request = self.http.request(method, path, body).map_err(failed)?;
@@ -169,9 +163,7 @@ impl Mlflow {
     ) -> Result<R> {
         let body = serde_json::to_vec(arguments)
             .map_err(|error| Error::new(ErrorKind::InvalidInput, doing).with_source(error))?;
-        let answer = self
-            .send(method, path, Payload::from(body), doing)
-            .await?;
+        let answer = self.send(method, path, Payload::from(body), doing).await?;
         let body = self.body(answer, doing).await?;
         read(&body, doing)
     }

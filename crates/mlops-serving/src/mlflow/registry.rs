@@ -244,12 +244,7 @@ impl Mlflow {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] when there is no such model.
-    pub async fn set_registered_model_tag(
-        &self,
-        name: &str,
-        key: &str,
-        value: &str,
-    ) -> Result<()> {
+    pub async fn set_registered_model_tag(&self, name: &str, key: &str, value: &str) -> Result<()> {
         let _: Ignored = self
             .post(
                 &format!("{REGISTERED}/set-tag"),
@@ -411,7 +406,10 @@ impl Mlflow {
             // For an unknown alias the server says INVALID_PARAMETER_VALUE, "Registered model alias … not found".
             Err(error)
                 if error.kind() == ErrorKind::InvalidInput
-                    && error.causes().iter().any(|cause| cause.contains("not found")) =>
+                    && error
+                        .causes()
+                        .iter()
+                        .any(|cause| cause.contains("not found")) =>
             {
                 Ok(None)
             }

@@ -203,11 +203,10 @@ impl Mlflow {
         }
         // JSON would turn them into null, which the server takes for "not set".
         if batch.metrics.iter().any(|metric| !metric.value.is_finite()) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("log to run `{run_id}`"),
-            )
-            .with_source("a metric is infinite or not a number"));
+            return Err(
+                Error::new(ErrorKind::InvalidInput, format!("log to run `{run_id}`"))
+                    .with_source("a metric is infinite or not a number"),
+            );
         }
         let _: Ignored = self
             .post(

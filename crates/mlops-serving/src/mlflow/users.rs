@@ -48,11 +48,11 @@ impl Mlflow {
         Ok(found(one)?.map(|one| one.user))
     }
 
-    /// All users with their roles.
+    /// All users, with those of their roles that this user may see: an administrator sees all.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PermissionDenied`] for anyone but an administrator.
+    /// When they cannot be asked for.
     pub async fn list_users(&self) -> Result<Vec<User>> {
         #[derive(Deserialize)]
         struct Users {
@@ -167,7 +167,10 @@ impl Mlflow {
                     "resource_pattern": grant.pattern,
                     "permission": grant.permission,
                 }),
-                &format!("grant {} on {} `{}`", grant.permission, grant.resource, grant.pattern),
+                &format!(
+                    "grant {} on {} `{}`",
+                    grant.permission, grant.resource, grant.pattern
+                ),
             )
             .await;
         present(done)

@@ -115,11 +115,16 @@ mod tests {
     fn three_shapes_of_refusal_are_read() {
         assert_eq!(message_of(br#"{"error":"no such model"}"#), "no such model");
         assert_eq!(
-            message_of(br#"{"detail":[{"loc":["body","inputs"],"msg":"field required","type":"x"}]}"#),
+            message_of(
+                br#"{"detail":[{"loc":["body","inputs"],"msg":"field required","type":"x"}]}"#
+            ),
             "body.inputs: field required"
         );
         assert_eq!(message_of(br#"{"detail":"Not Found"}"#), "Not Found");
-        assert_eq!(message_of(b"Internal Server Error"), "Internal Server Error");
+        assert_eq!(
+            message_of(b"Internal Server Error"),
+            "Internal Server Error"
+        );
         assert_eq!(message_of(b""), "it says nothing");
         assert_eq!(message_of(br#"{"error":null}"#), r#"{"error":null}"#);
         assert!(message_of(&[b'x'; 100_000]).len() < 1000);

@@ -343,7 +343,10 @@ mod tests {
         let flat = read(Datatype::Fp32, "[1,2.5,-3,4]").unwrap();
         assert_eq!(*flat.as_slice::<f32>().unwrap(), [1.0, 2.5, -3.0, 4.0]);
         assert_eq!(read(Datatype::Fp32, "[[1,2.5],[-3,4]]").unwrap(), flat);
-        assert_eq!(read(Datatype::Fp32, "[[[1],[2.5]],[[-3],[4]]]").unwrap(), flat);
+        assert_eq!(
+            read(Datatype::Fp32, "[[[1],[2.5]],[[-3],[4]]]").unwrap(),
+            flat
+        );
     }
 
     #[test]
@@ -368,9 +371,27 @@ mod tests {
 
     #[test]
     fn loose_numbers_are_read() {
-        assert_eq!(*read(Datatype::Int64, "[1.0]").unwrap().as_slice::<i64>().unwrap(), [1]);
-        assert_eq!(*read(Datatype::Bool, "[true,0]").unwrap().as_slice::<u8>().unwrap(), [1, 0]);
-        assert!(read(Datatype::Fp64, "[null]").unwrap().as_slice::<f64>().unwrap()[0].is_nan());
+        assert_eq!(
+            *read(Datatype::Int64, "[1.0]")
+                .unwrap()
+                .as_slice::<i64>()
+                .unwrap(),
+            [1]
+        );
+        assert_eq!(
+            *read(Datatype::Bool, "[true,0]")
+                .unwrap()
+                .as_slice::<u8>()
+                .unwrap(),
+            [1, 0]
+        );
+        assert!(
+            read(Datatype::Fp64, "[null]")
+                .unwrap()
+                .as_slice::<f64>()
+                .unwrap()[0]
+                .is_nan()
+        );
     }
 
     #[test]

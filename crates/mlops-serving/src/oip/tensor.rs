@@ -126,9 +126,7 @@ impl TensorData {
     /// # Errors
     ///
     /// When one of them is longer than 4 GiB, which its length field cannot say.
-    pub fn from_byte_strings<T: AsRef<[u8]>>(
-        values: impl IntoIterator<Item = T>,
-    ) -> Result<Self> {
+    pub fn from_byte_strings<T: AsRef<[u8]>>(values: impl IntoIterator<Item = T>) -> Result<Self> {
         let mut bytes = BytesMut::new();
         let mut elements = 0;
         for value in values {
@@ -392,7 +390,9 @@ mod tests {
     #[test]
     fn wrong_types_lengths_and_shapes_are_refused() {
         assert!(TensorData::from_wire(Datatype::Fp32, Bytes::from_static(b"abc")).is_err());
-        assert!(TensorData::from_wire(Datatype::Bytes, Bytes::from_static(b"\x09\0\0\0ab")).is_err());
+        assert!(
+            TensorData::from_wire(Datatype::Bytes, Bytes::from_static(b"\x09\0\0\0ab")).is_err()
+        );
         assert!(TensorData::from_wire(Datatype::Bytes, Bytes::from_static(b"\x09\0")).is_err());
         assert!(TensorData::from_vec(vec![1_u8]).as_slice::<i8>().is_err());
         assert!(Tensor::new("x", [2, 2], TensorData::from_vec(vec![1_u8; 3])).is_err());

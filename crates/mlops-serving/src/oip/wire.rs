@@ -142,7 +142,10 @@ pub(super) fn decode(body: &Bytes, json_length: Option<usize>) -> Result<InferRe
         Some(length) => {
             return Err(strange(
                 doing,
-                format!("its JSON part is said to have {length} bytes, all of it has {}", body.len()),
+                format!(
+                    "its JSON part is said to have {length} bytes, all of it has {}",
+                    body.len()
+                ),
             ));
         }
     };
@@ -160,11 +163,17 @@ pub(super) fn decode(body: &Bytes, json_length: Option<usize>) -> Result<InferRe
         outputs.push(output.into_tensor(&mut raw)?);
     }
     if !raw.is_empty() {
-        return Err(strange(doing, format!("{} bytes belong to no output", raw.len())));
+        return Err(strange(
+            doing,
+            format!("{} bytes belong to no output", raw.len()),
+        ));
     }
     Ok(InferResponse {
         model_name: wire.model_name.into_text().unwrap_or_default(),
-        model_version: wire.model_version.into_text().filter(|text| !text.is_empty()),
+        model_version: wire
+            .model_version
+            .into_text()
+            .filter(|text| !text.is_empty()),
         id: wire.id.into_text().filter(|text| !text.is_empty()),
         parameters: wire.parameters.unwrap_or_default().scalars(),
         outputs,

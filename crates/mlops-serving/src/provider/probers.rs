@@ -217,9 +217,12 @@ async fn ask(
         None => {
             let metadata = server.metadata(model).await?;
             made = InferenceProbe::zeros(&metadata.inputs).ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, format!("make a request for `{model}`"))
-                    .with_source("the model does not say what it takes")
-                    .with_hint("give it a `probe` in the platform file")
+                Error::new(
+                    ErrorKind::Unsupported,
+                    format!("make a request for `{model}`"),
+                )
+                .with_source("the model does not say what it takes")
+                .with_hint("give it a `probe` in the platform file")
             })?;
             &made
         }

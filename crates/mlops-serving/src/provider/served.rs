@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{Credentials, connect, host_of, no_such_action, unknown};
 use crate::registry::{ConnectRegistry, ModelUri, resolve};
-use crate::serve::{ConnectModelServer, InferenceProbe, ModelServer, Switcher};
+use crate::serve::{ConnectModelServer, InferenceProbe, ModelServer, Switcher, has_candidates};
 
 /// What a resource of kind `served-model` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct ServedModelSpec {
     /// The test request that every version must answer.
     #[serde(default)]
     pub probe: Option<InferenceProbe>,
-    /// Always true: what is served is what the address names now.
+    /// Always true: what is served is what the address names now, and nothing is left of the way to it.
     #[serde(default = "yes")]
     pub current: bool,
 }
@@ -70,10 +70,7 @@ impl std::fmt::Debug for ServedModelProvider {
 
 impl ServedModelProvider {
     /// Serves models of registries opened by one, by servers opened by the other.
-    pub fn new(
-        registries: Arc<dyn ConnectRegistry>,
-        servers: Arc<dyn ConnectModelServer>,
-    ) -> Self {
+    pub fn new(registries: Arc<dyn ConnectRegistry>, servers: Arc<dyn ConnectModelServer>) -> Self {
         Self {
             registries,
             servers,
@@ -125,13 +122,20 @@ impl ServedModelProvider {
             None => Owner::Other("the model server has it from somewhere else".to_owned()),
         };
         let is_current = match &serving {
-            Some(serving) if serving.ready => {
+            Some(serving)
+                if serving.ready
+                    && !has_candidates(&*server, &cx.platform, &spec.model).await? =>
+            {
                 let key = self.wanted_key(&spec, cx).await?;
                 key.is_some() && serving.key == key
             }
             _ => false,
         };
         fields.insert("current".to_owned(), Value::from(is_current));
+        if let Some(version) = serving.as_ref().and_then(|serving| serving.version.clone()) {
+            // Not wanted by itself, so not compared: it is what status shows.
+            fields.insert("version".to_owned(), Value::from(version));
+        }
         Ok(Observed::Found(Found {
             fields,
             owner,
@@ -150,7 +154,10 @@ impl ServedModelProvider {
             Ok(wanted) => Ok(Some(wanted.key)),
             Err(error)
                 if error.is_retryable()
-                    || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unauthenticated) =>
+                    || matches!(
+                        error.kind(),
+                        ErrorKind::NotFound | ErrorKind::Unauthenticated
+                    ) =>
             {
                 Ok(None)
             }
@@ -228,7 +235,7 @@ impl Provider for ServedModelProvider {
         };
         let wanted = resolve(switcher.registry(), &spec.uri).await?;
         if switcher.is_serving(&wanted).await? {
-            return Ok(());
+            return switcher.tidy(&wanted).await;
         }
         cx.events.progress(
             &resource.id,

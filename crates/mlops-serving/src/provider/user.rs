@@ -70,12 +70,7 @@ impl MlflowUserProvider {
         }
     }
 
-    async fn look(
-        &self,
-        spec: &MlflowUserSpec,
-        users: &[User],
-        cx: &Context,
-    ) -> Result<Observed> {
+    async fn look(&self, spec: &MlflowUserSpec, users: &[User], cx: &Context) -> Result<Observed> {
         let Some(user) = users.iter().find(|user| user.username == spec.user) else {
             return Ok(Observed::Absent);
         };
@@ -106,7 +101,12 @@ impl MlflowUserProvider {
         }))
     }
 
-    async fn ensure(&self, admin: &dyn Registry, spec: &MlflowUserSpec, cx: &Context) -> Result<()> {
+    async fn ensure(
+        &self,
+        admin: &dyn Registry,
+        spec: &MlflowUserSpec,
+        cx: &Context,
+    ) -> Result<()> {
         let name = role_name(&cx.platform, &spec.user);
         let password = cx.secret(&spec.password).await?;
         let roles = admin.list_roles().await?;
@@ -131,7 +131,12 @@ impl MlflowUserProvider {
         Ok(())
     }
 
-    async fn remove(&self, admin: &dyn Registry, spec: &MlflowUserSpec, cx: &Context) -> Result<()> {
+    async fn remove(
+        &self,
+        admin: &dyn Registry,
+        spec: &MlflowUserSpec,
+        cx: &Context,
+    ) -> Result<()> {
         let name = role_name(&cx.platform, &spec.user);
         // The user goes first: while it is there, the role says whose it is.
         admin.remove_user(&spec.user).await?;
@@ -155,11 +160,12 @@ impl MlflowUserProvider {
             Observed::Found(Found {
                 owner: Owner::Other(whose),
                 ..
-            }) => Err(
-                Error::new(ErrorKind::Conflict, format!("change MLflow user `{}`", spec.user))
-                    .with_source(whose)
-                    .with_hint("choose another name, or say `adopt: true` to take it over"),
-            ),
+            }) => Err(Error::new(
+                ErrorKind::Conflict,
+                format!("change MLflow user `{}`", spec.user),
+            )
+            .with_source(whose)
+            .with_hint("choose another name, or say `adopt: true` to take it over")),
             _ => Ok(()),
         }
     }

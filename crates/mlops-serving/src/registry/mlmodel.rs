@@ -115,8 +115,8 @@ fn tensors(json: Option<&str>, prefix: &str) -> Result<Option<Vec<TensorMetadata
                 Some(spec) => (of_numpy(&spec.dtype), spec.shape),
                 None => (of_column(&column.kind), vec![-1, 1]),
             };
-            let datatype = datatype
-                .ok_or_else(|| format!("`{name}` has a type that tensors do not have"))?;
+            let datatype =
+                datatype.ok_or_else(|| format!("`{name}` has a type that tensors do not have"))?;
             Ok(TensorMetadata {
                 name,
                 datatype,

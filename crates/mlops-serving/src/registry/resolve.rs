@@ -54,14 +54,22 @@ impl FromStr for ModelUri {
         let rest = text.strip_prefix("models:/").ok_or_else(wrong)?;
         if let Some((name, alias)) = rest.split_once('@') {
             return Ok(Self::Alias {
-                name: name.parse().map_err(|error: Error| wrong().with_source(error))?,
-                alias: alias.parse().map_err(|error: Error| wrong().with_source(error))?,
+                name: name
+                    .parse()
+                    .map_err(|error: Error| wrong().with_source(error))?,
+                alias: alias
+                    .parse()
+                    .map_err(|error: Error| wrong().with_source(error))?,
             });
         }
         if let Some((name, version)) = rest.split_once('/') {
             return Ok(Self::Version {
-                name: name.parse().map_err(|error: Error| wrong().with_source(error))?,
-                version: version.parse().map_err(|error| wrong().with_source(error))?,
+                name: name
+                    .parse()
+                    .map_err(|error: Error| wrong().with_source(error))?,
+                version: version
+                    .parse()
+                    .map_err(|error| wrong().with_source(error))?,
             });
         }
         let id = rest.strip_prefix("m-").ok_or_else(wrong)?;
@@ -185,12 +193,25 @@ mod tests {
             assert_eq!(text.parse::<ModelUri>().unwrap().to_string(), text);
         }
         for text in [
-            "", "iris", "models:/", "models:/iris", "models:/iris@", "models:/iris@v1",
-            "models:/iris@latest", "models:/iris/x", "models:/../x@y", "models:/m-", "models:/m-../x",
-            "s3://b/k", "models:/iris/1/2",
+            "",
+            "iris",
+            "models:/",
+            "models:/iris",
+            "models:/iris@",
+            "models:/iris@v1",
+            "models:/iris@latest",
+            "models:/iris/x",
+            "models:/../x@y",
+            "models:/m-",
+            "models:/m-../x",
+            "s3://b/k",
+            "models:/iris/1/2",
         ] {
             let error = text.parse::<ModelUri>().unwrap_err();
-            assert!(error.hint().unwrap().contains("models:/NAME@ALIAS"), "{text}");
+            assert!(
+                error.hint().unwrap().contains("models:/NAME@ALIAS"),
+                "{text}"
+            );
         }
     }
 

@@ -140,7 +140,9 @@ async fn ensure_logged(
             format!("write the files of `{}`", logged.model_id),
         )
         .with_source(format!("they belong to `{}`", logged.artifact_uri))
-        .with_hint("let MLflow proxy its artifacts: `--serve-artifacts` and an `--artifacts-destination`")
+        .with_hint(
+            "let MLflow proxy its artifacts: `--serve-artifacts` and an `--artifacts-destination`",
+        )
     })?;
     // Writing over what an interrupted attempt wrote is harmless.
     let writes: Vec<_> = sample

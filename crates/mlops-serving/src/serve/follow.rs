@@ -91,6 +91,9 @@ impl State {
                 if self.told {
                     return None;
                 }
+                if let Err(error) = self.switcher.tidy(&wanted).await {
+                    return self.unreachable(&error);
+                }
                 self.told = true;
                 return Some(FollowEvent::Serving {
                     version: wanted.version,
@@ -109,6 +112,8 @@ impl State {
             Err(error) if error.is_retryable() => self.unreachable(&error),
             Err(error) => {
                 self.refused = Some(wanted.key);
+                // Going back to the old version is news.
+                self.told = false;
                 Some(FollowEvent::Refused {
                     version: wanted.version,
                     failure: Failure::from(&error),

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use follow::{FollowEvent, follow};
 pub use mlserver::{ConnectMlServer, MlServer, remove_candidates};
 pub use probe::{InferenceProbe, ProbeInput};
+pub(crate) use switch::has_candidates;
 pub use switch::{Switched, Switcher};
 
 use crate::oip::{InferRequest, InferResponse, ModelMetadata};

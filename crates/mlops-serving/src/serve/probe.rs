@@ -106,8 +106,7 @@ impl InferenceProbe {
             };
             let datatype: Datatype = input.datatype.parse().map_err(wrong)?;
             let data = data_from_json(datatype, &input.data).map_err(wrong)?;
-            let mut tensor =
-                Tensor::new(&input.name, input.shape.clone(), data).map_err(wrong)?;
+            let mut tensor = Tensor::new(&input.name, input.shape.clone(), data).map_err(wrong)?;
             for (name, value) in &input.parameters {
                 tensor = tensor.with_parameter(name, value.clone());
             }
@@ -173,7 +172,12 @@ fn elements(tensor: &Tensor) -> Result<Vec<Value>> {
         let bytes = tensor.data().as_slice::<u8>()?;
         return Ok(bytes.iter().map(|byte| Value::from(*byte != 0)).collect());
     }
-    Ok(tensor.data().to_f64()?.into_iter().map(Value::from).collect())
+    Ok(tensor
+        .data()
+        .to_f64()?
+        .into_iter()
+        .map(Value::from)
+        .collect())
 }
 
 fn is_same(found: &Value, expected: &Value) -> bool {
@@ -208,15 +212,25 @@ mod tests {
         expecting(serde_json::json!([10.0])).check(&whole).unwrap();
         let error = expecting(serde_json::json!([0])).check(&whole).unwrap_err();
         assert_eq!(error.causes(), ["expected [0], got [10.0]"]);
-        assert!(expecting(serde_json::json!([10, 10])).check(&whole).is_err());
+        assert!(
+            expecting(serde_json::json!([10, 10]))
+                .check(&whole)
+                .is_err()
+        );
         assert!(expecting(serde_json::json!(["10"])).check(&whole).is_err());
         let close = answer(TensorData::from_vec(vec![0.333_333_34_f32]));
-        expecting(serde_json::json!([0.333_333_3])).check(&close).unwrap();
+        expecting(serde_json::json!([0.333_333_3]))
+            .check(&close)
+            .unwrap();
         let texts = answer(TensorData::from_byte_strings(["a"]).unwrap());
         expecting(serde_json::json!(["a"])).check(&texts).unwrap();
         let truths = answer(TensorData::from_bools(&[true]));
         expecting(serde_json::json!([true])).check(&truths).unwrap();
-        assert!(InferenceProbe::default().check(&InferResponse::default()).is_err());
+        assert!(
+            InferenceProbe::default()
+                .check(&InferResponse::default())
+                .is_err()
+        );
     }
 
     #[test]

@@ -84,6 +84,29 @@ impl Switcher {
             .is_some_and(|serving| serving.ready && serving.key.as_ref() == Some(&wanted.key)))
     }
 
+    /// Whether this very version is served, and nothing is left of the way to it.
+    ///
+    /// # Errors
+    ///
+    /// When the server or its repository cannot be asked.
+    pub async fn is_settled(&self, wanted: &Resolved) -> Result<bool> {
+        Ok(self.is_serving(wanted).await?
+            && !has_candidates(&*self.server, &self.platform, &self.model).await?)
+    }
+
+    /// Takes away what the way to a served version left: older versions' files, then the candidate, by which the rest
+    /// is known to be there.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub async fn tidy(&self, served: &Resolved) -> Result<()> {
+        self.server
+            .remove_staged(self.model.as_str(), Some(&served.key))
+            .await?;
+        remove_candidates(&*self.server, &self.platform, &self.model).await
+    }
+
     /// Serves a version in place of the one that is served.
     ///
     /// The version is loaded under a name of its own and must answer its test request over REST and gRPC there, before
@@ -133,13 +156,7 @@ impl Switcher {
             }));
         }
         self.replace(&entry, wanted).await.map_err(failed)?;
-        remove_candidates(server, &self.platform, model)
-            .await
-            .map_err(failed)?;
-        self.server
-            .remove_staged(self.model.as_str(), Some(&wanted.key))
-            .await
-            .map_err(failed)?;
+        self.tidy(wanted).await.map_err(failed)?;
         Ok(Switched {
             from: before.and_then(|serving| serving.version),
             to: wanted.version.clone(),
@@ -168,7 +185,13 @@ impl Switcher {
             )));
         }
         self.server
-            .stage(&*self.registry, folder, &files, self.model.as_str(), &wanted.key)
+            .stage(
+                &*self.registry,
+                folder,
+                &files,
+                self.model.as_str(),
+                &wanted.key,
+            )
             .await
     }
 
@@ -179,11 +202,10 @@ impl Switcher {
         while let Some(piece) = pieces.try_next().await? {
             text.extend_from_slice(&piece);
             if text.len() > LONGEST_MLMODEL {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    format!("read artifact `{path}`"),
-                )
-                .with_source(format!("it is longer than {LONGEST_MLMODEL} bytes")));
+                return Err(
+                    Error::new(ErrorKind::InvalidInput, format!("read artifact `{path}`"))
+                        .with_source(format!("it is longer than {LONGEST_MLMODEL} bytes")),
+                );
             }
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -303,21 +325,38 @@ async fn check_owner(
     .with_source(other))
 }
 
+/// The candidates of a model that interrupted attempts left.
+async fn candidates(
+    server: &dyn ModelServer,
+    platform: &PlatformName,
+    model: &ModelName,
+) -> Result<Vec<Entry>> {
+    let mut entries = server.entries().await?;
+    entries.retain(|entry| {
+        entry.platform == platform.as_str() && entry.model == model.as_str() && entry.is_candidate()
+    });
+    Ok(entries)
+}
+
+/// Whether an interrupted attempt left something.
+pub(crate) async fn has_candidates(
+    server: &dyn ModelServer,
+    platform: &PlatformName,
+    model: &ModelName,
+) -> Result<bool> {
+    Ok(!candidates(server, platform, model).await?.is_empty())
+}
+
 /// Takes away what interrupted attempts left.
 async fn remove_candidates(
     server: &dyn ModelServer,
     platform: &PlatformName,
     model: &ModelName,
 ) -> Result<()> {
-    for entry in server.entries().await? {
-        let ours = entry.platform == platform.as_str()
-            && entry.model == model.as_str()
-            && entry.is_candidate();
-        if ours {
-            // The entry goes last: by it the loaded model is known.
-            server.unload(&entry.name).await?;
-            server.remove_entry(&entry.name).await?;
-        }
+    for entry in candidates(server, platform, model).await? {
+        // The entry goes last: by it the loaded model is known.
+        server.unload(&entry.name).await?;
+        server.remove_entry(&entry.name).await?;
     }
     Ok(())
 }

@@ -103,7 +103,10 @@ pub(super) fn decode(message: ModelInferResponse) -> Result<InferResponse> {
                 Some(bytes) => TensorData::from_wire(datatype, bytes)?,
                 None if shape.contains(&0) => TensorData::from_wire(datatype, Bytes::new())?,
                 None => {
-                    return Err(strange(doing, format!("output `{}` has no data", output.name)));
+                    return Err(strange(
+                        doing,
+                        format!("output `{}` has no data", output.name),
+                    ));
                 }
             },
         };
@@ -196,7 +199,8 @@ mod tests {
     #[test]
     fn a_request_has_these_bytes() {
         let input = Tensor::new("x", [2], TensorData::from_vec(vec![1_u8, 2])).unwrap();
-        let request = InferRequest::new([input.with_parameter("p", Parameter::Int(3))]).with_id("i");
+        let request =
+            InferRequest::new([input.with_parameter("p", Parameter::Int(3))]).with_id("i");
         assert_eq!(
             &*encode("m", &request),
             b"\x0a\x01m\x1a\x01i\x2a\x16\x0a\x01x\x12\x05UINT8\x1a\x01\x02\x22\x07\x0a\x01p\x12\x02\x10\x03\x3a\x02\x01\x02"
@@ -214,7 +218,11 @@ mod tests {
             int64s: vec![10],
             ..Contents::default()
         };
-        let typed = decode(answer(vec![tensor("INT64", &[1, 1], Some(contents))], vec![])).unwrap();
+        let typed = decode(answer(
+            vec![tensor("INT64", &[1, 1], Some(contents))],
+            vec![],
+        ))
+        .unwrap();
         assert_eq!(raw, typed);
         // Empty contents beside raw ones are no contents.
         let both = decode(answer(
@@ -235,7 +243,10 @@ mod tests {
             answer(vec![tensor("INT64", &[1], None)], vec![]),
             answer(vec![tensor("INT64", &[1], None)], vec![b"\0"]),
             answer(vec![tensor("INT64", &[2], None)], vec![b"\0\0\0\0\0\0\0\0"]),
-            answer(vec![tensor("INT64", &[-1], None)], vec![b"\0\0\0\0\0\0\0\0"]),
+            answer(
+                vec![tensor("INT64", &[-1], None)],
+                vec![b"\0\0\0\0\0\0\0\0"],
+            ),
             answer(vec![tensor("INT65", &[1], None)], vec![b"\0\0\0\0\0\0\0\0"]),
             answer(vec![], vec![b"\0"]),
             answer(vec![tensor("INT8", &[1], Some(narrow(vec![200])))], vec![]),

@@ -15,9 +15,7 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 use tonic::transport::Channel;
 
 use super::error::{kind_of_code, strange};
-use super::message::{
-    InferRequest, InferResponse, ModelMetadata, ServerMetadata, TensorMetadata,
-};
+use super::message::{InferRequest, InferResponse, ModelMetadata, ServerMetadata, TensorMetadata};
 use messages::{
     Empty, Health, ModelInferResponse, ModelMetadataResponse, ModelRequest, ServerMetadataResponse,
 };
@@ -104,7 +102,11 @@ impl GrpcClient {
     fn refused(&self, doing: String, status: &tonic::Status) -> Error {
         let said = super::error::message_of(status.message().as_bytes());
         let below = std::error::Error::source(status).map(chain);
-        let mut text = format!("the server at {} answered {:?}: {said}", self.authority, status.code());
+        let mut text = format!(
+            "the server at {} answered {:?}: {said}",
+            self.authority,
+            status.code()
+        );
         if let Some(below) = below {
             text = format!("{text} ({below})");
         }

@@ -5,7 +5,12 @@ fn request() -> InferRequest {
         Tensor::new("x", [1, 2], TensorData::from_vec(vec![0.5_f64, -1.0]))
             .unwrap()
             .with_parameter("content_type", Parameter::Text("np".to_owned())),
-        Tensor::new("t", [2], TensorData::from_byte_strings(["a", "\"é"]).unwrap()).unwrap(),
+        Tensor::new(
+            "t",
+            [2],
+            TensorData::from_byte_strings(["a", "\"é"]).unwrap(),
+        )
+        .unwrap(),
     ])
     .with_id("7")
     .with_output("y")
