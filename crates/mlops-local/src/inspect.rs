@@ -1,12 +1,10 @@
 //! What the operating system tells about processes: by `/proc` on Linux, by `ps` and `lsof` elsewhere.
 
-pub(crate) use system::{
-    command_line_name, listener, members_of_group, start_mark, working_folder,
-};
+pub(crate) use system::{command_line_name, listener, members_of_group, start_mark, working_in};
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use procfs::process::{FDTarget, Process, all_processes};
 
@@ -44,9 +42,16 @@ mod system {
         Some(process(pid)?.stat().ok()?.comm)
     }
 
-    /// The folder that a process works in.
-    pub(crate) fn working_folder(pid: u32) -> Option<PathBuf> {
-        process(pid)?.cwd().ok()
+    /// The living processes that work in a folder, as far as we may know.
+    pub(crate) fn working_in(folder: &Path) -> Vec<u32> {
+        let Ok(all) = all_processes() else {
+            return Vec::new();
+        };
+        all.flatten()
+            .filter(|process| process.cwd().is_ok_and(|found| found == folder))
+            .filter_map(|process| u32::try_from(process.pid()).ok())
+            .filter(|pid| start_mark(*pid).is_some())
+            .collect()
     }
 
     /// Who listens at a TCP port of this machine, as far as we may know.
@@ -77,7 +82,7 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    use std::path::PathBuf;
+    use std::path::Path;
     use std::process::{Command, Stdio};
 
     fn output(program: &str, args: &[&str]) -> Option<String> {
@@ -121,12 +126,21 @@ mod system {
         path.rsplit('/').next().map(str::to_owned)
     }
 
-    /// The folder that a process works in.
-    pub(crate) fn working_folder(pid: u32) -> Option<PathBuf> {
-        let text = output("lsof", &["-a", "-d", "cwd", "-Fn", "-p", &pid.to_string()])?;
-        text.lines()
-            .find_map(|line| line.strip_prefix('n'))
-            .map(PathBuf::from)
+    /// The living processes that work in a folder, as far as we may know.
+    pub(crate) fn working_in(folder: &Path) -> Vec<u32> {
+        let text = output("lsof", &["-a", "-d", "cwd", "-Fpn"]).unwrap_or_default();
+        let mut pid = None;
+        let mut found = Vec::new();
+        for line in text.lines() {
+            if let Some(number) = line.strip_prefix('p') {
+                pid = number.parse().ok();
+            } else if let (Some(path), Some(pid)) = (line.strip_prefix('n'), pid)
+                && Path::new(path) == folder
+            {
+                found.push(pid);
+            }
+        }
+        found
     }
 
     /// Who listens at a TCP port of this machine, as far as we may know.
@@ -156,6 +170,7 @@ mod tests {
         let port = listening.local_addr().unwrap().port();
         let who = listener(port).unwrap();
         assert!(who.ends_with(&format!("(process {ours})")), "{who}");
-        assert_eq!(working_folder(ours), std::env::current_dir().ok());
+        let here = std::env::current_dir().unwrap();
+        assert!(working_in(&here).contains(&ours));
     }
 }

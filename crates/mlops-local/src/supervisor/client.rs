@@ -21,12 +21,15 @@ use super::protocol::{
 };
 use super::{OnNews, SupervisorApi, end_leftovers, failure_of};
 use crate::files::{self, io_error, kind_of};
+use crate::inspect;
 use crate::paths::Folders;
 
 /// How long a supervisor may take to answer what it knows by heart.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a new supervisor may take to listen; it ends what an old one left behind first.
 const START: Duration = Duration::from_secs(40);
+/// How long the process of a supervisor that has ended may take to end as well.
+const EXIT: Duration = Duration::from_secs(5);
 
 /// The supervisor of a platform behind its socket.
 #[derive(Debug, Clone)]
@@ -302,7 +305,10 @@ impl SupervisorApi for SocketSupervisor {
     }
 
     async fn shutdown(&self) -> Result<()> {
+        let mut process = None;
         if let Some(mut connection) = self.connect().await? {
+            let pid = connection.info.pid;
+            process = inspect::start_mark(pid).map(|start| (pid, start));
             match exchange(&mut connection.line, &Request::Shutdown).await {
                 Ok(Reply::Done) => {}
                 Ok(Reply::Failed(failure)) => return Err(failure.to_error()),
@@ -313,6 +319,15 @@ impl SupervisorApi for SocketSupervisor {
             }
         }
         self.wait_until_gone().await?;
+        // It has let go of everything by now; its process still has to end. One that does not is somebody's program
+        // that supervised for a while.
+        let deadline = Instant::now() + EXIT;
+        while let Some((pid, start)) = &process
+            && inspect::start_mark(*pid).as_ref() == Some(start)
+            && Instant::now() < deadline
+        {
+            sleep(Duration::from_millis(2)).await;
+        }
         // What a supervisor that was killed may have left.
         end_leftovers(&self.folders.pids()).await?;
         files::remove_file(&self.folders.socket())

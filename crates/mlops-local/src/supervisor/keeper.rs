@@ -204,7 +204,7 @@ impl Keeper {
             ))
         })?;
         let place = Endpoint::new(url.clone())?;
-        prepare(&self.name, &process)?;
+        prepare(&self.name, &process).await?;
         let running = match &process.runs {
             Runs::EmbeddedS3 { .. } => Running::s3(&process, &place).await?,
             Runs::Program { .. } => {

@@ -3,16 +3,23 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::path::{Component, Path};
+use std::time::Duration;
 
 use mlops_core::{Error, ErrorKind, Result};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+use tokio::time::Instant;
 
 use super::protocol::{Account, RenderedProcess, Runs};
 use crate::files::{self, io_error};
 use crate::inspect;
 use crate::ports;
 
+/// How long the children of a PostgreSQL server that was killed may take to end.
+const ORPHANS: Duration = Duration::from_secs(5);
+
 /// Makes the process's folder with its files, and refuses to start where something is in the way.
-pub(super) fn prepare(name: &str, process: &RenderedProcess) -> Result<()> {
+pub(super) async fn prepare(name: &str, process: &RenderedProcess) -> Result<()> {
     for service in &process.spec.listens {
         if let Some(port) = process.addresses.get(service).and_then(url::Url::port) {
             ports::check_free(service, port)?;
@@ -25,7 +32,7 @@ pub(super) fn prepare(name: &str, process: &RenderedProcess) -> Result<()> {
             ..
         } => {
             if let Some(data) = postgres_data {
-                forget_dead_postmaster(data)?;
+                forget_dead_postmaster(data).await?;
             }
             account.as_ref()
         }
@@ -93,37 +100,55 @@ fn write_file(
     }
 }
 
-/// PostgreSQL refuses to start when the process named in `postmaster.pid` lives, even if that number belongs to
-/// something else by now. The file is removed when the process is certainly no server of this folder.
-fn forget_dead_postmaster(data: &Path) -> Result<()> {
+/// PostgreSQL refuses to start when the process named in `postmaster.pid` is there: also when it is dead and nobody
+/// has asked yet how it ended, or when its number belongs to something else by now. The file goes when certainly
+/// no server works in the folder; until then it is what protects the data from a second one.
+async fn forget_dead_postmaster(data: &Path) -> Result<()> {
     let path = data.join("postmaster.pid");
     let Some(text) = files::read_if_there(&path)? else {
         return Ok(());
     };
-    let pid: Option<u32> = text
+    let pid: Option<i32> = text
         .lines()
         .next()
         .and_then(|line| line.trim().parse().ok());
-    let Some(pid) = pid.filter(|pid| inspect::start_mark(*pid).is_some()) else {
-        // Nobody has the number: the server sees that itself and goes on.
+    let Some(pid) = pid.and_then(Pid::from_raw) else {
         return Ok(());
     };
-    let is_server = inspect::command_line_name(pid).is_none_or(|name| name.contains("postgres"));
-    let here = inspect::working_folder(pid).is_none_or(|folder| {
-        fs::canonicalize(data).is_ok_and(|data| data == folder) || folder == data
-    });
-    if is_server && here {
-        return Err(Error::new(
-            ErrorKind::Conflict,
-            format!("start PostgreSQL in `{}`", data.display()),
-        )
-        .with_source(format!(
-            "process {pid} is a PostgreSQL server that uses this folder"
-        ))
-        .with_hint(format!("stop it: `kill -INT {pid}`")));
+    if test_kill_process(pid) == Err(Errno::SRCH) {
+        // Nobody has the number: the server sees that itself and goes on.
+        return Ok(());
     }
-    tracing::info!(pid, "removing the note of a PostgreSQL server that is gone");
-    files::remove_file(&path)
+    let real = fs::canonicalize(data)
+        .map_err(|error| io_error(format!("find `{}`", data.display()), error))?;
+    // The children of a server that was killed notice that and end.
+    let deadline = Instant::now() + ORPHANS;
+    loop {
+        let servers: Vec<u32> = inspect::working_in(&real)
+            .into_iter()
+            .filter(|pid| {
+                inspect::command_line_name(*pid).is_none_or(|name| name.contains("postgres"))
+            })
+            .collect();
+        let Some(server) = servers.first() else {
+            tracing::info!(
+                ?pid,
+                "removing the note of a PostgreSQL server that is gone"
+            );
+            return files::remove_file(&path);
+        };
+        if Instant::now() >= deadline {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("start PostgreSQL in `{}`", data.display()),
+            )
+            .with_source(format!(
+                "process {server} is a PostgreSQL server that uses this folder"
+            ))
+            .with_hint(format!("stop it: `kill -INT {server}`")));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[cfg(test)]
@@ -142,16 +167,51 @@ mod tests {
         assert_eq!(files::read_private(&path).unwrap().unwrap(), b"text");
     }
 
-    #[test]
-    fn a_reused_number_does_not_stop_postgres() {
+    #[tokio::test]
+    async fn a_reused_number_does_not_stop_postgres() {
         let folder = tempfile::tempdir().unwrap();
         let note = folder.path().join("postmaster.pid");
         // This very process has the number now, and is no PostgreSQL server.
         fs::write(&note, format!("{}\n/data\n", std::process::id())).unwrap();
-        forget_dead_postmaster(folder.path()).unwrap();
+        forget_dead_postmaster(folder.path()).await.unwrap();
         assert!(!note.exists());
         fs::write(&note, "nonsense").unwrap();
-        forget_dead_postmaster(folder.path()).unwrap();
+        forget_dead_postmaster(folder.path()).await.unwrap();
         assert!(note.exists());
+    }
+
+    #[tokio::test]
+    async fn a_dead_number_that_nobody_asked_for_does_not_stop_postgres() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join("postmaster.pid");
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        while inspect::start_mark(dead.id()).is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        fs::write(&note, format!("{}\n/data\n", dead.id())).unwrap();
+        forget_dead_postmaster(folder.path()).await.unwrap();
+        assert!(!note.exists());
+        dead.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_living_server_of_the_folder_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join("postmaster.pid");
+        // A program of that name that works in the folder.
+        let program = folder.path().join("postgres");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut server = std::process::Command::new(&program)
+            .arg("60")
+            .current_dir(folder.path())
+            .spawn()
+            .unwrap();
+        fs::write(&note, format!("{}\n/data\n", server.id())).unwrap();
+        let error = forget_dead_postmaster(folder.path()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.hint().unwrap().contains(&server.id().to_string()));
+        assert!(note.exists());
+        server.kill().unwrap();
+        server.wait().unwrap();
     }
 }

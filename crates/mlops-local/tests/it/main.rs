@@ -7,6 +7,8 @@ mod python;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod supervisor;
 #[cfg(test)]
 mod target;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mlops_core::plan::{KindRules, decide};
 use mlops_core::{
-    Action, Event, EventSink, Graph, Observed, Provider, Resource, ResourceId, SecretText, Service,
+    Action, Context, Event, EventSink, Graph, Observed, Provider, Resource, ResourceId, SecretText,
+    Service,
 };
 use mlops_local::python::PythonOptions;
 use mlops_local::supervisor::Recorded;
@@ -61,7 +62,7 @@ fn resource(id: &str, component: &str, needs: &[&str], spec: &Value) -> Resource
     resource
 }
 
-fn graph(s3_port: Option<u16>, max_connections: u32) -> Graph {
+pub(crate) fn graph(s3_port: Option<u16>, max_connections: u32) -> Graph {
     let services = ["postgres", "s3"];
     let resources = [
         resource("supervisor/local", "local", &[], &json!({"services": {"postgres": null, "s3": s3_port}})),
@@ -107,6 +108,41 @@ fn graph(s3_port: Option<u16>, max_connections: u32) -> Graph {
     graph
 }
 
+fn provider(providers: &[Arc<dyn Provider>], id: &ResourceId) -> (Arc<dyn Provider>, KindRules) {
+    providers
+        .iter()
+        .find_map(|provider| {
+            let rules = provider.rules().remove(id.kind())?;
+            Some((Arc::clone(provider), rules))
+        })
+        .unwrap()
+}
+
+/// Does what the engine does, in series, and tells what there was to do.
+pub(crate) async fn up(
+    graph: &Graph,
+    providers: &[Arc<dyn Provider>],
+    cx: &Context,
+) -> mlops_core::Result<Vec<String>> {
+    let mut done = Vec::new();
+    for resource in graph.ordered() {
+        let (provider, rules) = provider(providers, &resource.id);
+        let observed = provider.observe(&[resource], cx).await.remove(0).1;
+        let action = decide(resource, &observed, &rules)?;
+        if action.is_change() {
+            done.push(format!("{} {}", action.verb(), resource.id));
+            provider.apply(resource, &action, cx).await?;
+            let observed = provider.observe(&[resource], cx).await.remove(0).1;
+            assert!(
+                matches!(&observed, Observed::Found(found) if found.ready),
+                "{observed:?}"
+            );
+            assert_eq!(decide(resource, &observed, &rules)?, Action::Nothing);
+        }
+    }
+    Ok(done)
+}
+
 impl Platform {
     async fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("mlops-").tempdir().unwrap();
@@ -130,37 +166,13 @@ impl Platform {
     }
 
     fn provider(&self, id: &ResourceId) -> (Arc<dyn Provider>, KindRules) {
-        self.target
-            .providers()
-            .into_iter()
-            .find_map(|provider| {
-                let rules = provider.rules().remove(id.kind())?;
-                Some((provider, rules))
-            })
-            .unwrap()
+        provider(&self.target.providers(), id)
     }
 
-    /// Does what the engine does, in series, and tells what there was to do.
     async fn up(&self) -> mlops_core::Result<Vec<String>> {
         let cx = self.target.context(&self.graph, EventSink::none());
         let _lock = self.target.lock(&cx.events).await?;
-        let mut done = Vec::new();
-        for resource in self.graph.ordered() {
-            let (provider, rules) = self.provider(&resource.id);
-            let observed = provider.observe(&[resource], &cx).await.remove(0).1;
-            let action = decide(resource, &observed, &rules)?;
-            if action.is_change() {
-                done.push(format!("{} {}", action.verb(), resource.id));
-                provider.apply(resource, &action, &cx).await?;
-                let observed = provider.observe(&[resource], &cx).await.remove(0).1;
-                assert!(
-                    matches!(&observed, Observed::Found(found) if found.ready),
-                    "{observed:?}"
-                );
-                assert_eq!(decide(resource, &observed, &rules)?, Action::Nothing);
-            }
-        }
-        Ok(done)
+        up(&self.graph, &self.target.providers(), &cx).await
     }
 
     async fn remove(&self, id: &str) {
@@ -206,7 +218,7 @@ impl Platform {
     }
 }
 
-const EVERYTHING: [&str; 5] = [
+pub(crate) const EVERYTHING: [&str; 5] = [
     "create data-folder/postgres",
     "create data-folder/s3",
     "create supervisor/local",
@@ -214,7 +226,7 @@ const EVERYTHING: [&str; 5] = [
     "create process/s3",
 ];
 
-fn sorted<T: Into<String> + Clone>(lines: &[T]) -> BTreeSet<String> {
+pub(crate) fn sorted<T: Into<String> + Clone>(lines: &[T]) -> BTreeSet<String> {
     lines.iter().cloned().map(Into::into).collect()
 }
 
