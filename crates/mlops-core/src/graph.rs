@@ -141,13 +141,14 @@ fn order(resources: &BTreeMap<ResourceId, Resource>) -> Result<Vec<ResourceId>> 
         .map(|id| (id, graph.add_node(id)))
         .collect();
     for (id, resource) in resources {
+        // Most name what they live in among their needs; a second edge would do no harm.
         for need in resource.needs.iter().chain(&resource.within) {
             let (Some(from), Some(to)) = (nodes.get(need), nodes.get(id)) else {
                 return Err(invalid(format!(
                     "`{id}` needs `{need}`, which is not part of the platform"
                 )));
             };
-            graph.update_edge(*from, *to, ());
+            graph.add_edge(*from, *to, ());
         }
     }
     match toposort(&graph, None) {

@@ -145,7 +145,23 @@ impl Work<'_> {
         }
     }
 
+    /// What lives in a server needs what the server gets later: then it is taken away while the server still has it.
+    fn order_inside(&mut self) {
+        for resource in &mut self.resources {
+            let host = resource
+                .within
+                .as_ref()
+                .filter(|host| host.kind().as_str() == "process");
+            let later = host.and_then(|host| self.later.get(&host.name().parse().ok()?));
+            if let Some(later) = later {
+                let others = later.iter().filter(|id| **id != resource.id);
+                resource.needs.extend(others.cloned());
+            }
+        }
+    }
+
     fn finish(mut self) -> Result<Graph, Diagnostics> {
+        self.order_inside();
         let instead = format!("profile `{}`", self.platform.profile_name());
         let source = self.platform.source.as_ref();
         let wrong = self.problems.locate(source, &instead).and(self.broken);

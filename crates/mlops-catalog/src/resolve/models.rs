@@ -141,7 +141,6 @@ impl Work<'_> {
         let owner = registry.component.as_ref().unwrap_or(&serving.component);
         let id = ResourceId::new("registered-model", model.uri.model().as_str());
         let mut resource = self.hosted(id, owner, registry, &[password]);
-        resource.needs.extend(self.behind(registry));
         resource.holds_data = true;
         self.add(
             resource,
