@@ -1,16 +1,17 @@
 //! Ask a model as often as possible and print how often that was, and what it cost this process.
 //!
 //! Needs:  an inference server with a model that takes one FP32 tensor
-//! Run:    cargo run --release -p mlops-serving --example oip_load -- json|binary|grpc URL MODEL CONNECTIONS SECONDS ELEMENTS
+//! Run:    `cargo run --release -p mlops-serving --example oip_load -- FORM URL MODEL CONNECTIONS SECONDS ELEMENTS`,
+//!         where FORM is `json`, `binary` or `grpc`
 //! Prints: `json: 12345 requests/s, 20.1 us of processor time a request`
-#![allow(clippy::print_stdout, missing_docs, reason = "an example talks")]
+#![expect(clippy::print_stdout, reason = "an example talks")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mlops_core::{Endpoint, Error, ErrorKind, Result};
-use mlops_serving::oip::{GrpcClient, InferRequest, RestClient, RestForm, Tensor, TensorData};
+use mlops_serving::oip::{
+    GrpcClient, InferRequest, PreparedGrpc, PreparedRest, RestClient, RestForm, Tensor, TensorData,
+};
 
 fn argument(index: usize, default: &str) -> String {
     std::env::args()
@@ -33,6 +34,45 @@ fn ticks() -> u64 {
         .sum()
 }
 
+#[derive(Clone)]
+enum Client {
+    Rest(RestClient, PreparedRest),
+    Grpc(GrpcClient, PreparedGrpc),
+}
+
+impl Client {
+    fn new(form: &str, endpoint: &Endpoint, model: &str, request: &InferRequest) -> Result<Self> {
+        let rest = |form| {
+            let client = RestClient::new(endpoint)?
+                .with_form(form)
+                .with_idle_connections(1000);
+            let prepared = client.prepare(model, request)?;
+            Ok(Self::Rest(client, prepared))
+        };
+        match form {
+            "json" => rest(RestForm::Json),
+            "binary" => rest(RestForm::Binary),
+            "grpc" => {
+                let client = GrpcClient::new(endpoint)?;
+                let prepared = client.prepare(model, request);
+                Ok(Self::Grpc(client, prepared))
+            }
+            other => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("send requests as `{other}`"),
+            )),
+        }
+    }
+
+    async fn ask(&self) -> Result<()> {
+        match self {
+            Self::Rest(client, prepared) => client.infer_prepared(prepared).await,
+            Self::Grpc(client, prepared) => client.infer_prepared(prepared).await,
+        }
+        .map(drop)
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let form = argument(1, "json");
@@ -40,67 +80,27 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let model = argument(3, "m");
     let (connections, seconds) = (number(4, 1_usize), number(5, 5_u64));
     let elements = number(6, 4_usize);
-    let input = Tensor::new(
-        "x",
-        [elements],
-        TensorData::from_vec(vec![0.5_f32; elements]),
-    )?;
-    let request = InferRequest::new([input]);
-    let done = Arc::new(AtomicU64::new(0));
+    let data = TensorData::from_vec(vec![0.5_f32; elements]);
+    let request = InferRequest::new([Tensor::new("x", [elements], data)?]);
     let (begun, ticks_before) = (Instant::now(), ticks());
     let until = begun + Duration::from_secs(seconds);
     let mut tasks = Vec::new();
-    let rest = || -> Result<RestClient> {
-        let form = if form == "binary" {
-            RestForm::Binary
-        } else {
-            RestForm::Json
-        };
-        Ok(RestClient::new(&endpoint)?
-            .with_form(form)
-            .with_idle_connections(connections))
-    };
-    match form.as_str() {
-        "json" | "binary" => {
-            let client = rest()?;
-            let prepared = Arc::new(client.prepare(&model, &request)?);
-            for _ in 0..connections {
-                let (client, prepared, done) =
-                    (client.clone(), Arc::clone(&prepared), Arc::clone(&done));
-                tasks.push(tokio::spawn(async move {
-                    while Instant::now() < until {
-                        client.infer_prepared(&prepared).await?;
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Ok::<(), Error>(())
-                }));
+    for _ in 0..connections {
+        // A connection of its own for each: one connection of gRPC carries many calls.
+        let client = Client::new(&form, &endpoint, &model, &request)?;
+        tasks.push(tokio::spawn(async move {
+            let mut done = 0_u64;
+            while Instant::now() < until {
+                client.ask().await?;
+                done += 1;
             }
-        }
-        "grpc" => {
-            for _ in 0..connections {
-                let client = GrpcClient::new(&endpoint)?;
-                let (prepared, done) = (client.prepare(&model, &request), Arc::clone(&done));
-                tasks.push(tokio::spawn(async move {
-                    while Instant::now() < until {
-                        client.infer_prepared(&prepared).await?;
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Ok::<(), Error>(())
-                }));
-            }
-        }
-        other => {
-            let error = Error::new(
-                ErrorKind::InvalidInput,
-                format!("send requests as `{other}`"),
-            );
-            return Err(error.into());
-        }
+            Ok::<u64, Error>(done)
+        }));
     }
+    let mut requests = 0;
     for task in tasks {
-        task.await??;
+        requests += task.await??;
     }
-    let requests = done.load(Ordering::Relaxed).max(1);
     #[expect(clippy::cast_precision_loss, reason = "it is printed with few digits")]
     let (rate, cost) = (
         requests as f64 / begun.elapsed().as_secs_f64(),

@@ -1,8 +1,7 @@
 //! Answer every inference with the same tensor, at nearly no cost, for measuring clients.
 //!
-//! Run:    cargo run --release -p mlops-testkit --example oip_server -- REST_PORT GRPC_PORT ELEMENTS
+//! Run:    `cargo run --release -p mlops-testkit --example oip_server -- REST_PORT GRPC_PORT ELEMENTS`
 //! Prints: nothing; stop it with Ctrl-C
-#![allow(missing_docs, reason = "an example")]
 
 use bytes::{Bytes, BytesMut};
 use mlops_testkit::oip_server::{OipServer, RestAnswer};

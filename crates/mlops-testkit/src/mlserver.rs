@@ -56,7 +56,7 @@ impl MlServerProcess {
             &folder,
             http,
             "/v2/health/live",
-            Duration::from_secs(180),
+            Duration::from_mins(3),
         )
         .await;
         Self {

@@ -484,9 +484,8 @@ impl Registry for Connection {
     async fn finalize_logged_model(&self, model_id: &str) -> Result<()> {
         self.write("complete logged model", |state| {
             let found = state.logged.get_mut(model_id);
-            found
-                .ok_or_else(|| missing("logged model", model_id))?
-                .status = "LOGGED_MODEL_READY".to_owned();
+            let found = found.ok_or_else(|| missing("logged model", model_id))?;
+            "LOGGED_MODEL_READY".clone_into(&mut found.status);
             Ok(())
         })
         .await

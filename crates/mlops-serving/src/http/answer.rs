@@ -76,18 +76,14 @@ impl Answer {
                 Source::Plain(body, lease) => loop {
                     let frame =
                         std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
-                    match frame {
-                        Some(frame) => {
-                            if let Ok(data) = frame?.into_data() {
-                                return Ok(Some(data));
-                            }
+                    let Some(frame) = frame else {
+                        if let Some(lease) = lease.take() {
+                            lease.give_back();
                         }
-                        None => {
-                            if let Some(lease) = lease.take() {
-                                lease.give_back();
-                            }
-                            return Ok(None);
-                        }
+                        return Ok(None);
+                    };
+                    if let Ok(data) = frame?.into_data() {
+                        return Ok(Some(data));
                     }
                 },
                 Source::Tls(response) => Ok(response.chunk().await?),

@@ -54,7 +54,7 @@ impl Mlflow {
     /// When the scheme is neither `http` nor `https`.
     pub fn new(endpoint: &Endpoint) -> Result<Self> {
         Ok(Self {
-            http: HttpClient::new(endpoint)?.with_timeout(Duration::from_secs(60)),
+            http: HttpClient::new(endpoint)?.with_timeout(Duration::from_mins(1)),
         })
     }
 

@@ -273,7 +273,8 @@ impl<'de> Deserialize<'de> for Role {
         struct Permission {
             resource_type: String,
             resource_pattern: String,
-            permission: String,
+            #[serde(rename = "permission")]
+            level: String,
         }
         #[derive(Deserialize)]
         struct Wire {
@@ -293,7 +294,7 @@ impl<'de> Deserialize<'de> for Role {
                 .map(|p| Grant {
                     resource: p.resource_type,
                     pattern: p.resource_pattern,
-                    permission: p.permission,
+                    permission: p.level,
                 })
                 .collect(),
         })

@@ -22,7 +22,7 @@ const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-conten
 const LONGEST_ANSWER: usize = 2 << 30;
 
 /// How long a model may load.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(600);
+const LOAD_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A client of an inference server over REST. Cloning is cheap and shares the connections.
 ///

@@ -160,7 +160,7 @@ impl TensorData {
             .with_source(cause)
         };
         let elements = match datatype.size() {
-            Some(size) if bytes.len() % size == 0 => bytes.len() / size,
+            Some(size) if bytes.len().is_multiple_of(size) => bytes.len() / size,
             Some(_) => return Err(wrong("the length is not a whole number of elements")),
             None => {
                 let mut elements = 0;
@@ -220,10 +220,10 @@ impl TensorData {
             )
             .with_source("the tensor is of another type"));
         }
-        if cfg!(target_endian = "little") {
-            if let Ok(values) = bytemuck::try_cast_slice(&self.bytes) {
-                return Ok(Cow::Borrowed(values));
-            }
+        if cfg!(target_endian = "little")
+            && let Ok(values) = bytemuck::try_cast_slice(&self.bytes)
+        {
+            return Ok(Cow::Borrowed(values));
         }
         Ok(Cow::Owned(
             self.bytes

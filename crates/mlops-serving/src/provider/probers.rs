@@ -212,20 +212,19 @@ async fn ask(
     known: Option<&InferenceProbe>,
 ) -> Result<()> {
     let made;
-    let probe = match known {
-        Some(probe) => probe,
-        None => {
-            let metadata = server.metadata(model).await?;
-            made = InferenceProbe::zeros(&metadata.inputs).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Unsupported,
-                    format!("make a request for `{model}`"),
-                )
-                .with_source("the model does not say what it takes")
-                .with_hint("give it a `probe` in the platform file")
-            })?;
-            &made
-        }
+    let probe = if let Some(probe) = known {
+        probe
+    } else {
+        let metadata = server.metadata(model).await?;
+        made = InferenceProbe::zeros(&metadata.inputs).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                format!("make a request for `{model}`"),
+            )
+            .with_source("the model does not say what it takes")
+            .with_hint("give it a `probe` in the platform file")
+        })?;
+        &made
     };
     probe.check(&server.infer(via, model, &probe.to_request()?).await?)
 }

@@ -138,14 +138,13 @@ impl MlflowUserProvider {
         cx: &Context,
     ) -> Result<()> {
         let name = role_name(&cx.platform, &spec.user);
-        // The user goes first: while it is there, the role says whose it is.
-        admin.remove_user(&spec.user).await?;
         for role in admin.list_roles().await? {
             if role.name == name {
                 admin.remove_role(role.id).await?;
             }
         }
-        Ok(())
+        // Last, because a user that is gone is not looked at again; its password still says that it is ours.
+        admin.remove_user(&spec.user).await
     }
 
     /// Refuses to touch a user that is not ours, also when the world changed since the plan.
@@ -189,16 +188,16 @@ impl Provider for MlflowUserProvider {
             let observed = async {
                 let spec: MlflowUserSpec = resource.typed()?;
                 let key = (spec.server.clone(), spec.admin.clone());
-                let index = match asked.iter().position(|(known, _)| *known == key) {
-                    Some(index) => index,
-                    None => {
-                        let users = match connect(&*self.connect, &key.0, &key.1, cx).await {
-                            Ok(admin) => admin.list_users().await,
-                            Err(error) => Err(error),
-                        };
-                        asked.push((key, users));
-                        asked.len() - 1
-                    }
+                let known = asked.iter().position(|(known, _)| *known == key);
+                let index = if let Some(index) = known {
+                    index
+                } else {
+                    let users = match connect(&*self.connect, &key.0, &key.1, cx).await {
+                        Ok(admin) => admin.list_users().await,
+                        Err(error) => Err(error),
+                    };
+                    asked.push((key, users));
+                    asked.len() - 1
                 };
                 match asked.get(index).map(|(_, users)| users) {
                     Some(Ok(users)) => self.look(&spec, users, cx).await,

@@ -39,7 +39,7 @@ pub struct MlModel {
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
-    flavors: BTreeMap<String, serde::de::IgnoredAny>,
+    flavors: BTreeMap<String, serde_json::Value>,
     mlflow_version: Option<String>,
     signature: Option<Signature>,
 }

@@ -74,25 +74,23 @@ pub async fn register_sample(
 ) -> Result<()> {
     let name = model.as_str();
     let doing = || format!("register sample model `{model}`");
-    let found = match registry.find_registered_model(name).await? {
-        Some(found) => match Tagged::of(&found, platform) {
-            Tagged::Ours => return Ok(()),
-            Tagged::Half => Some(found),
-            Tagged::Other => {
-                return Err(Error::new(ErrorKind::Conflict, doing())
-                    .with_source("there is a model of that name without this platform's mark")
-                    .with_hint("rename one of the two, or leave the sample out"));
-            }
-        },
+    let found = registry.find_registered_model(name).await?;
+    match found.as_ref().map(|found| Tagged::of(found, platform)) {
+        Some(Tagged::Ours) => return Ok(()),
+        Some(Tagged::Half) => {}
+        Some(Tagged::Other) => {
+            return Err(Error::new(ErrorKind::Conflict, doing())
+                .with_source("there is a model of that name without this platform's mark")
+                .with_hint("rename one of the two, or leave the sample out"));
+        }
         None => {
             let tags = Tags::from([
                 (PLATFORM_TAG.to_owned(), platform.to_string()),
                 (REGISTERING_TAG.to_owned(), name.to_owned()),
             ]);
             registry.create_registered_model(name, &tags).await?;
-            None
         }
-    };
+    }
     let logged = ensure_logged(registry, platform, model, sample).await?;
     let version = ensure_version(registry, platform, model, &logged, sample).await?;
     if found.is_none_or(|found| found.alias(alias.as_str()).is_none()) {
@@ -200,14 +198,14 @@ pub async fn remove_registered(
     model: &ModelName,
 ) -> Result<()> {
     let found = registry.find_registered_model(model.as_str()).await?;
-    if let Some(found) = &found {
-        if Tagged::of(found, platform) == Tagged::Other {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("remove registered model `{model}`"),
-            )
-            .with_source("it does not bear this platform's mark"));
-        }
+    if let Some(found) = &found
+        && Tagged::of(found, platform) == Tagged::Other
+    {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("remove registered model `{model}`"),
+        )
+        .with_source("it does not bear this platform's mark"));
     }
     let prefix = format!("{model}/");
     let logged = registry

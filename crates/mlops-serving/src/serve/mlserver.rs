@@ -23,7 +23,7 @@ const STAGED: &str = ".versions";
 /// Before the key in a model's `platform`, by which a loaded model is known.
 const PLATFORM: &str = "mlflow/";
 
-/// Opens MLServers that load from one folder of models.
+/// Opens servers of MLServer that load from one folder of models.
 #[derive(Debug, Clone)]
 pub struct ConnectMlServer {
     models_root: PathBuf,

@@ -201,31 +201,35 @@ mod tests {
         }
     }
 
-    fn expecting(expected: Value) -> InferenceProbe {
+    fn expecting(expected: &Value) -> InferenceProbe {
         serde_json::from_value(serde_json::json!({"inputs": [], "expected": expected})).unwrap()
     }
 
     #[test]
     fn answers_are_compared_by_value() {
         let whole = answer(TensorData::from_vec(vec![10_i64]));
-        expecting(serde_json::json!([10])).check(&whole).unwrap();
-        expecting(serde_json::json!([10.0])).check(&whole).unwrap();
-        let error = expecting(serde_json::json!([0])).check(&whole).unwrap_err();
+        expecting(&serde_json::json!([10])).check(&whole).unwrap();
+        expecting(&serde_json::json!([10.0])).check(&whole).unwrap();
+        let error = expecting(&serde_json::json!([0]))
+            .check(&whole)
+            .unwrap_err();
         assert_eq!(error.causes(), ["expected [0], got [10.0]"]);
         assert!(
-            expecting(serde_json::json!([10, 10]))
+            expecting(&serde_json::json!([10, 10]))
                 .check(&whole)
                 .is_err()
         );
-        assert!(expecting(serde_json::json!(["10"])).check(&whole).is_err());
+        assert!(expecting(&serde_json::json!(["10"])).check(&whole).is_err());
         let close = answer(TensorData::from_vec(vec![0.333_333_34_f32]));
-        expecting(serde_json::json!([0.333_333_3]))
+        expecting(&serde_json::json!([0.333_333_3]))
             .check(&close)
             .unwrap();
         let texts = answer(TensorData::from_byte_strings(["a"]).unwrap());
-        expecting(serde_json::json!(["a"])).check(&texts).unwrap();
+        expecting(&serde_json::json!(["a"])).check(&texts).unwrap();
         let truths = answer(TensorData::from_bools(&[true]));
-        expecting(serde_json::json!([true])).check(&truths).unwrap();
+        expecting(&serde_json::json!([true]))
+            .check(&truths)
+            .unwrap();
         assert!(
             InferenceProbe::default()
                 .check(&InferResponse::default())

@@ -225,17 +225,16 @@ impl Switcher {
     async fn ask(&self, name: &str, wanted: &Resolved) -> Result<()> {
         let known = self.probe.as_ref().or(wanted.probe.as_ref());
         let made;
-        let probe = match known {
-            Some(probe) => probe,
-            None => {
-                let metadata = self.server.metadata(name).await?;
-                // Without any idea of its inputs, being loaded is all that can be asked of it.
-                let Some(zeros) = InferenceProbe::zeros(&metadata.inputs) else {
-                    return Ok(());
-                };
-                made = zeros;
-                &made
-            }
+        let probe = if let Some(probe) = known {
+            probe
+        } else {
+            let metadata = self.server.metadata(name).await?;
+            // Without any idea of its inputs, being loaded is all that can be asked of it.
+            let Some(zeros) = InferenceProbe::zeros(&metadata.inputs) else {
+                return Ok(());
+            };
+            made = zeros;
+            &made
         };
         let request = probe.to_request()?;
         let ways = [Via::Rest, Via::Grpc];

@@ -450,9 +450,12 @@ async fn in_memory_a_restarted_model_server_is_filled_again() {
 /// Kills and faults before and after every single write of an `up` and of a removal.
 #[tokio::test]
 async fn in_memory_trouble_at_every_write_is_survived() {
-    let trouble = |kill: bool, at: usize| match kill {
-        true => Trouble::KillAt(at),
-        false => Trouble::FaultAt(at),
+    let trouble = |kill: bool, at: usize| {
+        if kill {
+            Trouble::KillAt(at)
+        } else {
+            Trouble::FaultAt(at)
+        }
     };
     for kill in [true, false] {
         for removing in [false, true] {
@@ -470,9 +473,10 @@ async fn in_memory_trouble_at_every_write_is_survived() {
                     model: world.model.clone(),
                     user: world.user.clone(),
                 };
-                let ended = match removing {
-                    true => hook.drive(troubled.remove()).await,
-                    false => hook.drive(troubled.up()).await,
+                let ended = if removing {
+                    hook.drive(troubled.remove()).await
+                } else {
+                    hook.drive(troubled.up()).await
                 };
                 if matches!(ended, Some(Ok(()))) && hook.points() <= at {
                     assert!(at > 10, "{at}");

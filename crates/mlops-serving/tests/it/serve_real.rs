@@ -25,7 +25,7 @@ async fn register(mlflow: &Mlflow, name: &str, sample: &Sample) -> (PlatformName
 /// Makes the next version of a model from a sample, without any alias.
 async fn add_version(mlflow: &Mlflow, name: &str, sample: &Sample) -> String {
     let logged = mlflow
-        .create_logged_model("0", name, None, &Default::default())
+        .create_logged_model("0", name, None, &mlops_serving::mlflow::Tags::new())
         .await
         .unwrap();
     let folder = mlops_serving::mlflow::proxy_path(&logged.artifact_uri).unwrap();
@@ -79,8 +79,8 @@ async fn a_registered_model_is_served_and_goes_away() {
     assert_eq!(wanted.version, "1");
     assert_eq!(wanted.probe, Some(flower(0)));
     assert!(!switcher.is_serving(&wanted).await.unwrap());
-    let switched = switcher.switch_to(&wanted).await.unwrap();
-    assert_eq!((switched.from, switched.to.as_str()), (None, "1"));
+    let done = switcher.switch_to(&wanted).await.unwrap();
+    assert_eq!((done.from, done.to.as_str()), (None, "1"));
     assert!(switcher.is_serving(&wanted).await.unwrap());
 
     let server = mlserver().await;
@@ -171,11 +171,11 @@ async fn versions_switch_under_load_without_a_refused_or_wrong_request() {
     for round in 0..6 {
         let (version, expected) = if round % 2 == 0 { ("2", 10) } else { ("1", 0) };
         mlflow.set_alias(&name, "champion", version).await.unwrap();
-        let FollowEvent::Switched(switched) = events.next().await.unwrap() else {
+        let FollowEvent::Switched(done) = events.next().await.unwrap() else {
             panic!("no switch");
         };
-        assert_eq!(switched.to, version);
-        slowest = slowest.max(switched.took_ms);
+        assert_eq!(done.to, version);
+        slowest = slowest.max(done.took_ms);
         // From now on every answer is the new version's.
         let answer = rest.infer(&name, &flower(0).to_request().unwrap()).await;
         assert_eq!(class(&answer.unwrap()), expected);

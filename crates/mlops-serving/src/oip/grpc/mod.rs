@@ -231,7 +231,6 @@ impl GrpcClient {
     }
 
     /// Encodes a request, so that it can be sent many times.
-    #[expect(clippy::unused_self, reason = "the same shape as the client for REST")]
     pub fn prepare(&self, model: &str, request: &InferRequest) -> PreparedGrpc {
         PreparedGrpc(convert::encode(model, request))
     }
