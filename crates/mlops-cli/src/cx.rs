@@ -13,6 +13,7 @@ use crate::args::Global;
 use crate::catalog;
 use crate::file::{self, Described, Origin};
 use crate::printer::{Input, Printer};
+use crate::shell::quote_if_needed;
 
 /// What every verb is handed.
 pub(crate) struct Cx {
@@ -21,6 +22,8 @@ pub(crate) struct Cx {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) program: PathBuf,
     pub(crate) global: Global,
+    /// Whether it matters enough that there is no platform file to say so unasked.
+    pub(crate) tells_profile: bool,
     /// The platform file, as it was named.
     pub(crate) file: Option<PathBuf>,
 }
@@ -35,11 +38,16 @@ impl Cx {
             catalog,
         )?;
         if described.origin == Origin::Profile {
-            self.printer.say(&format!(
+            let notice = format!(
                 "There is no `{}` here: this is the profile `{}`. `mlops init` writes it as a file.",
                 file::PLATFORM_FILE,
                 file::DEFAULT_PROFILE
-            ));
+            );
+            if self.tells_profile {
+                self.printer.say(&notice);
+            } else {
+                self.printer.tell(&notice);
+            }
         }
         Ok(described)
     }
@@ -62,6 +70,34 @@ impl Cx {
             network,
         };
         Session::open(&described.platform, &catalog, options)
+    }
+
+    /// The command with the options that lead to the same platform again, for what the user may type next.
+    pub(crate) fn command(&self) -> String {
+        let path = |path: &Path| quote_if_needed(&path.display().to_string());
+        let mut command = "mlops".to_owned();
+        let mut add = |option: &str, value: String| {
+            command.push(' ');
+            command.push_str(option);
+            command.push(' ');
+            command.push_str(&value);
+        };
+        if let Some(file) = &self.file {
+            add("-f", path(file));
+        }
+        if let Some(name) = &self.global.name {
+            add("--name", name.to_string());
+        }
+        if let Some(folder) = &self.global.data_dir {
+            add("--data-dir", path(folder));
+        }
+        if let Some(folder) = &self.global.cache_dir {
+            add("--cache-dir", path(folder));
+        }
+        for folder in &self.global.catalog {
+            add("--catalog", path(folder));
+        }
+        command
     }
 
     /// The folders that everything is in: those of the user, or the ones that were given.

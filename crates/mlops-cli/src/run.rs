@@ -88,6 +88,15 @@ fn run_parsed(args: Args, host: Host) -> Exit {
         input: Arc::new(input),
         env: host.env,
         program: host.program,
+        tells_profile: !matches!(
+            args.verb,
+            Verb::Credentials(_)
+                | Verb::Env(_)
+                | Verb::Events(_)
+                | Verb::Logs(_)
+                | Verb::Open(_)
+                | Verb::Predict(_)
+        ),
         file: args.verb.file(&args.global).map(PathBuf::from),
         global: args.global,
     };

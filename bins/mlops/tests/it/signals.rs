@@ -28,7 +28,7 @@ fn listening(world: &World) -> Child {
     BufReader::new(child.stdout.as_mut().unwrap())
         .read_line(&mut line)
         .unwrap();
-    assert_eq!(line, "2026-01-02T03:04:05Z  process `s3` started\n");
+    assert_eq!(line, "2026-01-02T03:04:05.000Z  process `s3` started\n");
     child
 }
 

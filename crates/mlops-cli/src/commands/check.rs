@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mlops::session::Network;
-use mlops_core::{Error, ErrorKind, Report, Result};
+use mlops_core::{Error, ErrorKind, EventSink, Report, Result};
 
 use crate::args::CheckArgs;
 use crate::cx::Cx;
@@ -16,10 +16,13 @@ use crate::text::Paint;
 /// Makes all probes, shows what they found, and saves the report where that is wanted.
 pub(crate) async fn check(cx: &Cx, args: &CheckArgs) -> Result<Exit> {
     let session = cx.session(Network::Avoid)?;
-    let progress = Progress::new(&cx.printer, Json::Nothing);
-    let report = session.check(progress.sink()).await;
-    progress.end();
-    let report = report?;
+    // The report says the same at the end, so news are for those who ask for them.
+    let report = if cx.printer.is_verbose() {
+        let progress = Progress::new(&cx.printer, Json::Nothing);
+        session.check(progress.sink()).await?
+    } else {
+        session.check(EventSink::none()).await?
+    };
     for path in &args.save {
         file::write(path, &saved(path, &report)?, Existing::Replace)?;
     }

@@ -26,7 +26,8 @@ pub(crate) async fn events(cx: &Cx, args: &EventsArgs) -> Result<Exit> {
         if cx.printer.is_json() {
             cx.printer.json_line(&recorded)?;
         } else {
-            let at = recorded.at.to_string();
+            // Milliseconds, always as many digits.
+            let at = format!("{:.3}", recorded.at);
             for line in lines(cx.printer.out_paint(), &recorded.event) {
                 cx.printer.text(&format!("{at}  {line}"))?;
             }

@@ -9,7 +9,6 @@ use crate::cx::Cx;
 use crate::exit::Exit;
 use crate::outcome;
 use crate::progress::{Json, Progress};
-use crate::text::seconds_of;
 
 /// Serves one model or all, once or until it is interrupted.
 pub(crate) async fn serve(cx: &Cx, args: &ServeArgs, cancel: &CancellationToken) -> Result<Exit> {
@@ -40,11 +39,10 @@ pub(crate) async fn serve(cx: &Cx, args: &ServeArgs, cancel: &CancellationToken)
         exit => exit,
     };
     if exit == Exit::Done && !cx.printer.is_json() {
-        let (changed, took) = (report.changed(), seconds_of(report.took_ms));
-        cx.printer.say(&match changed {
-            0 => format!("Every model is served as its alias says ({took})."),
-            1 => format!("1 model is served anew, in {took}."),
-            _ => format!("{changed} models are served anew, in {took}."),
+        cx.printer.say(&match report.changed() {
+            0 => "Every model is served as its alias says.".to_owned(),
+            1 => "1 model is served anew.".to_owned(),
+            changed => format!("{changed} models are served anew."),
         });
     }
     Ok(exit)

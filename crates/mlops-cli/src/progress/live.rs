@@ -46,7 +46,7 @@ impl Live {
         let line = self
             .all
             .insert_before(&self.whole, ProgressBar::no_length());
-        let dim = if self.colored { ".dim" } else { "" };
+        let dim = if self.colored { ":.dim" } else { "" };
         line.set_style(style(&format!(
             "{{elapsed:>7}}  {{prefix}} {{spinner}} {{wide_msg{dim}}}"
         )));

@@ -69,6 +69,16 @@ pub fn quote_sh(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// The text as a word of a command line: quoted for `sh` only when something in it is special.
+pub fn quote_if_needed(text: &str) -> String {
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || b"_-.,:/@%+=".contains(&b);
+    if !text.is_empty() && text.bytes().all(is_bare) {
+        text.to_owned()
+    } else {
+        quote_sh(text)
+    }
+}
+
 /// In single quotes only `\\` and `\'` are special (<https://fishshell.com/docs/current/language.html#quotes>).
 pub fn quote_fish(text: &str) -> String {
     format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))

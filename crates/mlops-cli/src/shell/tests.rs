@@ -135,6 +135,13 @@ fn powershell_gets_hostile_values_unchanged() {
 }
 
 #[test]
+fn a_word_is_quoted_only_when_needed() {
+    assert_eq!(quote_if_needed("/srv/data"), "/srv/data");
+    assert_eq!(quote_if_needed("my data"), "'my data'");
+    assert_eq!(quote_if_needed(""), "''");
+}
+
+#[test]
 fn wrong_names_and_values_are_refused() {
     for name in ["", "1a", "A B", "A=B", "A;id", "Ä"] {
         assert!(

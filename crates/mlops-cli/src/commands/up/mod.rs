@@ -62,6 +62,7 @@ pub(crate) async fn up(cx: &Cx, args: &UpArgs, cancel: &CancellationToken) -> Re
             status: &status,
             credentials: &credentials,
             example: example(&session, &status),
+            command: cx.command(),
         };
         cx.printer.text(&where_all_is.describe(paint))?;
     }
@@ -84,6 +85,8 @@ struct Where<'a> {
     status: &'a Status,
     credentials: &'a [Credential],
     example: Option<Example>,
+    /// `mlops` with the options that lead to this platform.
+    command: String,
 }
 
 /// An inference to try.
@@ -149,10 +152,10 @@ impl Where<'_> {
         let secret = credential.secrets.values().next();
         match (user, secret) {
             (Some(user), Some(secret)) => {
-                format!("{user}, `mlops credentials {secret} --show`")
+                format!("{user}, `{} credentials {secret} --show`", self.command)
             }
             (Some(user), None) => user.to_owned(),
-            (None, Some(secret)) => format!("`mlops credentials {secret} --show`"),
+            (None, Some(secret)) => format!("`{} credentials {secret} --show`", self.command),
             (None, None) => "-".to_owned(),
         }
     }
@@ -161,7 +164,10 @@ impl Where<'_> {
         let mut lines = vec![paint.bold("Try it:")];
         if let Some(example) = &self.example {
             if let Some(row) = &example.row {
-                lines.push(format!("  mlops predict {} --row {row}", example.model));
+                lines.push(format!(
+                    "  {} predict {} --row {row}",
+                    self.command, example.model
+                ));
             }
             lines.push(format!(
                 "  curl -s {} -H 'Content-Type: application/json' -d {}",
@@ -169,7 +175,10 @@ impl Where<'_> {
                 quote_sh(&example.body.to_string())
             ));
         }
-        lines.push("  eval \"$(mlops env)\"    # for MLflow clients in this shell".to_owned());
+        lines.push(format!(
+            "  eval \"$({} env)\"    # for MLflow clients in this shell",
+            self.command
+        ));
         lines.join("\n")
     }
 }
@@ -182,7 +191,7 @@ fn example(session: &Session, status: &Status) -> Option<Example> {
         })?;
         let probe = resource.spec.get("probe")?;
         let inputs = probe.get("inputs")?;
-        let mut body = json!({ "inputs": inputs });
+        let mut body = json!({ "inputs": first_only(inputs) });
         if let (Some(parameters), Some(fields)) = (probe.get("parameters"), body.as_object_mut()) {
             fields.insert("parameters".to_owned(), parameters.clone());
         }
@@ -195,33 +204,51 @@ fn example(session: &Session, status: &Status) -> Option<Example> {
     })
 }
 
-/// The first row of the inputs: of the only one when that is a table, else the first element of each column. `None`
-/// when they are not numbers.
-fn first_row(inputs: &Value) -> Option<String> {
-    let inputs = inputs.as_array()?;
-    let dimensions = |input: &Value| -> Option<Vec<u64>> {
+/// The inputs with their first row only, where that is told by their shapes; an example should be short.
+fn first_only(inputs: &Value) -> Value {
+    let shorten = |input: &Value| -> Option<Value> {
         let shape = input.get("shape")?.as_array()?;
-        shape.iter().map(Value::as_u64).collect()
-    };
-    let first = |input: &Value, count: usize| -> Option<Vec<Value>> {
-        let data = input.get("data")?.as_array()?;
-        Some(data.get(..count)?.to_vec())
-    };
-    let row = match inputs.as_slice() {
-        [input] => match dimensions(input)?.as_slice() {
-            [_, width] => first(input, usize::try_from(*width).ok()?)?,
-            _ => return None,
-        },
-        columns => columns
+        let (_, rest) = shape.split_first()?;
+        let count = rest
             .iter()
-            .map(|column| match dimensions(column)?.as_slice() {
-                [_] | [_, 1] => first(column, 1),
-                _ => None,
-            })
-            .collect::<Option<Vec<_>>>()?
-            .concat(),
+            .map(Value::as_u64)
+            .try_fold(1, |count: u64, size| count.checked_mul(size?))?;
+        let data = input.get("data")?.as_array()?;
+        let data = data.get(..usize::try_from(count).ok()?)?;
+        let mut input = input.clone();
+        let shape: Vec<Value> = [json!(1)].iter().chain(rest).cloned().collect();
+        let fields = input.as_object_mut()?;
+        fields.insert("shape".to_owned(), shape.into());
+        fields.insert("data".to_owned(), data.into());
+        Some(input)
     };
-    let is_row = !row.is_empty() && row.iter().all(Value::is_number);
+    inputs
+        .as_array()
+        .and_then(|inputs| inputs.iter().map(shorten).collect::<Option<Vec<_>>>())
+        .map_or_else(|| inputs.clone(), Value::Array)
+}
+
+/// The inputs as one row of numbers: the only one when that is a table, else an element of each column. `None` when
+/// they are not numbers.
+fn first_row(inputs: &Value) -> Option<String> {
+    let inputs = first_only(inputs);
+    let inputs = inputs.as_array()?;
+    let mut row = Vec::new();
+    for input in inputs {
+        let shape = input.get("shape")?.as_array()?.as_slice();
+        let width = match shape {
+            [_, width] if inputs.len() == 1 => width.as_u64()?,
+            [_] if inputs.len() > 1 => 1,
+            [_, one] if *one == json!(1) => 1,
+            _ => return None,
+        };
+        let data = input.get("data")?.as_array()?;
+        if data.len() as u64 != width {
+            return None;
+        }
+        row.extend(data);
+    }
+    let is_row = !row.is_empty() && row.iter().all(|value| value.is_number());
     is_row.then(|| {
         let numbers: Vec<String> = row.iter().map(ToString::to_string).collect();
         numbers.join(",")

@@ -67,6 +67,7 @@ fn describe(report: &Report, example: Option<Example>) -> String {
         status: &status(),
         credentials: &[login()],
         example,
+        command: "mlops".to_owned(),
     }
     .describe(Paint::new(false))
 }
@@ -119,6 +120,12 @@ fn only_a_table_of_numbers_is_a_row() {
     ] {
         assert_eq!(first_row(&inputs), None, "{inputs}");
     }
+    assert_eq!(
+        first_only(&json!([{"name": "x", "shape": [2, 2], "data": [1, 2, 3, 4]}])),
+        json!([{"name": "x", "shape": [1, 2], "data": [1, 2]}])
+    );
+    let odd = json!([{"shape": [3, 9], "data": [1]}]);
+    assert_eq!(first_only(&odd), odd);
     let columns = json!([{"shape": [2, 1], "data": [5.1, 1]}, {"shape": [2], "data": [3, 2]}]);
     assert_eq!(first_row(&columns).as_deref(), Some("5.1,3"));
 }
