@@ -192,3 +192,41 @@ fn a_platform_that_never_ran() {
         world.run(&["predict", "iris", "--row", "1,x"]).all()
     );
 }
+
+#[test]
+fn nothing_is_removed_unasked() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let world = World::new();
+    world.write("platform.yaml", "name: demo\n");
+    let nothing = world.run(&["remove"]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), ""));
+    assert!(
+        nothing
+            .err
+            .ends_with("Platform `demo` has nothing to remove.\n")
+    );
+
+    let folder = world
+        .home
+        .path()
+        .join("data/mlops/platforms/demo/secrets/s3");
+    let secret = folder.join("admin-secret-key");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(&secret, "hidden").unwrap();
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    let refused = world.run(&["remove"]);
+    insta::assert_snapshot!("remove_unasked", refused.all());
+    assert!(secret.exists());
+    let refused = world.run(&["remove", "--output", "json"]);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""));
+    assert!(secret.exists());
+
+    let removed = world.run(&["remove", "--yes", "--output", "json"]);
+    assert_eq!(removed.code, Some(0), "{}", removed.err);
+    let last: serde_json::Value =
+        serde_json::from_str(removed.out.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "done");
+    assert!(!removed.out.contains("hidden"));
+    assert!(!secret.exists());
+}

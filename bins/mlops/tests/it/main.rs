@@ -1,4 +1,4 @@
-//! The command as a user meets it, as far as that needs no server.
+//! The command as a user meets it, without servers and, in `platform`, with a whole platform.
 
 #[cfg(test)]
 mod basics;
@@ -6,6 +6,8 @@ mod basics;
 mod documents;
 #[cfg(test)]
 mod exits;
+#[cfg(test)]
+mod platform;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mlops_core::{
-    ComponentName, Context, DatabaseName, Graph, Resource, ResourceId, Result, RoleName,
+    ComponentName, Context, DatabaseName, ErrorKind, Graph, Resource, ResourceId, Result, RoleName,
     SecretName, ServiceName,
 };
 use serde::Deserialize;
@@ -44,6 +44,14 @@ fn servers(graph: &Graph) -> BTreeSet<ServerKey> {
         .collect()
 }
 
+/// Whether the graph has something on that server, so that the engine asks only while it runs.
+fn has_consumer(graph: &Graph, server: &ServiceName) -> bool {
+    graph.resources().any(|resource| {
+        matches!(resource.id.kind().as_str(), ROLE | DATABASE)
+            && resource.spec.get("server").and_then(|name| name.as_str()) == Some(server.as_str())
+    })
+}
+
 fn folder_server(resource: &Resource) -> Option<ServerKey> {
     let folder: FolderSpec = resource.typed().ok()?;
     let server: ServiceName = resource.id.name().parse().ok()?;
@@ -67,8 +75,14 @@ async fn read(
             continue;
         }
         let server = server_of(connect, &key.0, &key.1, cx).await?;
-        let catalogue = server.admin().await?.catalogue().await?;
-        read.push((key, catalogue));
+        let look = async { server.admin().await?.catalogue().await };
+        match look.await {
+            Ok(catalogue) => read.push((key, catalogue)),
+            // A server of ours without a consumer may be stopped: what is left there is found when it runs again.
+            Err(error)
+                if error.kind() == ErrorKind::Unavailable && !has_consumer(graph, &key.0) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(read)
 }

@@ -1,0 +1,9 @@
+//! The whole platform on this machine, by the command, as a user would.
+//!
+//! These tests start real servers, so they run one after another: a machine with two cores has no room for more.
+
+mod home;
+mod kills;
+mod lifecycle;
+mod secrets;
+mod trouble;
