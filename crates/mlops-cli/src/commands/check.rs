@@ -18,7 +18,7 @@ pub(crate) async fn check(cx: &Cx, args: &CheckArgs) -> Result<Exit> {
     let session = cx.session(Network::Avoid)?;
     // The report says the same at the end, so news are for those who ask for them.
     let report = if cx.printer.is_verbose() {
-        let progress = Progress::new(&cx.printer, Json::Nothing);
+        let progress = Progress::new(&cx.printer, Json::Nothing, "checking");
         session.check(progress.sink()).await?
     } else {
         session.check(EventSink::none()).await?

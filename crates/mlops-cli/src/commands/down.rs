@@ -18,7 +18,7 @@ pub(crate) async fn down(cx: &Cx, cancel: &CancellationToken) -> Result<Exit> {
         stopped: &'a [String],
     }
     let session = cx.session(Network::Avoid)?;
-    let progress = Progress::new(&cx.printer, Json::Nothing);
+    let progress = Progress::new(&cx.printer, Json::Nothing, "stopping");
     let stopped = session.down(progress.sink(), cancel.clone()).await;
     progress.end();
     let stopped = stopped?;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mlops::Prepared;
 use mlops::session::Network;
-use mlops_core::{Error, ErrorKind, Graph, Plan, ResourceId, Result, nearest};
+use mlops_core::{Action, Error, ErrorKind, Graph, Observed, Owner, ResourceId, Result, nearest};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RemoveArgs;
@@ -22,7 +23,7 @@ pub(crate) async fn remove(cx: &Cx, args: &RemoveArgs, cancel: &CancellationToke
     let plan = &prepared.plan;
     if !cx.printer.is_json() {
         let paint = cx.printer.err_paint();
-        cx.printer.say(&describe(paint, plan, &holdings));
+        cx.printer.say(&describe(paint, &prepared, &holdings));
     }
     // An empty plan is carried out as well: it leaves no folder behind.
     if !plan.is_empty() && !args.yes {
@@ -32,7 +33,7 @@ pub(crate) async fn remove(cx: &Cx, args: &RemoveArgs, cancel: &CancellationToke
             return Ok(Exit::Done);
         }
     }
-    let progress = Progress::new(&cx.printer, Json::Lines);
+    let progress = Progress::new(&cx.printer, Json::Lines, "looking");
     let report = session.remove(&data, progress.sink(), cancel.clone()).await;
     progress.end();
     let report = report?;
@@ -43,12 +44,14 @@ pub(crate) async fn remove(cx: &Cx, args: &RemoveArgs, cancel: &CancellationToke
     );
     let exit = outcome::exit_of(&report);
     if exit == Exit::Done && !cx.printer.is_json() {
-        cx.printer.say(&format!(
-            "Removed {} of platform `{}` in {}.",
-            report.changed(),
-            report.platform,
-            seconds_of(report.took_ms)
-        ));
+        cx.printer.say(&match report.changed() {
+            0 => format!("Platform `{}` has nothing to remove.", report.platform),
+            changed => format!(
+                "Removed {changed} of platform `{}` in {}.",
+                report.platform,
+                seconds_of(report.took_ms)
+            ),
+        });
     }
     Ok(exit)
 }
@@ -102,17 +105,13 @@ fn no_data(graph: &Graph, name: &str) -> Error {
 }
 
 /// The plan, and what every resource that holds data holds.
-fn describe(paint: Paint, plan: &Plan, holdings: &BTreeMap<ResourceId, String>) -> String {
-    let mut text = super::plan::describe(paint, plan);
+fn describe(paint: Paint, prepared: &Prepared, holdings: &BTreeMap<ResourceId, String>) -> String {
+    let mut text = super::plan::describe(paint, &prepared.plan);
     let rows: Vec<[String; 3]> = holdings
         .iter()
         .map(|(id, holds)| {
-            let goes = plan
-                .changes
-                .iter()
-                .any(|change| change.id == *id && change.action.is_change());
-            let fate = if goes { "goes" } else { "stays" };
-            [id.to_string(), fate.to_owned(), holds.clone()]
+            let fate = fate(prepared, id).to_owned();
+            [id.to_string(), fate, holds.clone()]
         })
         .collect();
     if !rows.is_empty() {
@@ -120,6 +119,20 @@ fn describe(paint: Paint, plan: &Plan, holdings: &BTreeMap<ResourceId, String>) 
         text.push_str(&table(paint, ["DATA", "", "HOLDS"], &rows));
     }
     text
+}
+
+/// What becomes of data. What the plan does nothing about goes with the folder that it lies in.
+fn fate(prepared: &Prepared, id: &ResourceId) -> &'static str {
+    let is_foreign = matches!(
+        prepared.observation.get(id),
+        Observed::Found(found) if matches!(found.owner, Owner::Other(_))
+    );
+    let change = prepared.plan.changes.iter().find(|change| change.id == *id);
+    match change.map(|change| &change.action) {
+        _ if is_foreign => "is not ours",
+        None | Some(Action::Keep) => "stays",
+        Some(_) => "goes",
+    }
 }
 
 /// Asks on the terminal: for data the platform's name must be typed, else `y` is enough.
@@ -231,30 +244,54 @@ mod tests {
 
     #[test]
     fn what_is_held_is_shown() {
-        let plan = Plan {
+        let change = |name: &str, action: Action| mlops_core::Change {
+            id: id(name),
+            component: "s3".parse().unwrap(),
+            action,
+            after: BTreeSet::new(),
+        };
+        let plan = mlops_core::Plan {
             format: 1,
             platform: "demo".parse().unwrap(),
             direction: mlops_core::plan::Direction::Remove,
             graph: mlops_core::Digest::of_bytes(b""),
             observation: mlops_core::Digest::of_bytes(b""),
-            changes: vec![mlops_core::Change {
-                id: id("data-folder/s3"),
-                component: "s3".parse().unwrap(),
-                action: mlops_core::Action::Remove,
-                after: BTreeSet::new(),
-            }],
+            changes: vec![
+                change("data-folder/s3", Action::Remove),
+                change("s3-bucket/mlflow", Action::Nothing),
+                change("s3-bucket/theirs", Action::Nothing),
+                change("postgres-database/mlflow", Action::Keep),
+            ],
         };
+        let mut observation = mlops_core::Observation::default();
+        let mut theirs = mlops_core::Found::ours(mlops_core::Spec::new());
+        theirs.owner = Owner::Other("somebody".to_owned());
+        observation
+            .entries
+            .insert(id("s3-bucket/theirs"), Observed::Found(theirs));
         let holdings = [
-            (id("data-folder/s3"), "3 files".to_owned()),
-            (id("postgres-database/mlflow"), "2 runs".to_owned()),
+            ("data-folder/s3", "3 files"),
+            ("s3-bucket/mlflow", "2 objects"),
+            ("s3-bucket/theirs", "1 object"),
+            ("postgres-database/mlflow", "2 tables"),
         ]
+        .map(|(name, holds)| (id(name), holds.to_owned()))
         .into();
+        let text = describe(
+            Paint::new(false),
+            &Prepared { plan, observation },
+            &holdings,
+        );
+        let table = text.split_once("\n\n").map(|(_, table)| table);
         assert_eq!(
-            describe(Paint::new(false), &plan, &holdings),
-            "- remove data-folder/s3\nPlan for `demo`: 1 to remove\n\n\
-             DATA                             HOLDS\n\
-             data-folder/s3            goes   3 files\n\
-             postgres-database/mlflow  stays  2 runs"
+            table,
+            Some(
+                "DATA                                   HOLDS\n\
+                 data-folder/s3            goes         3 files\n\
+                 postgres-database/mlflow  stays        2 tables\n\
+                 s3-bucket/mlflow          goes         2 objects\n\
+                 s3-bucket/theirs          is not ours  1 object"
+            )
         );
     }
 

@@ -18,7 +18,7 @@ pub(crate) async fn serve(cx: &Cx, args: &ServeArgs, cancel: &CancellationToken)
             "Following the aliases until Ctrl-C: a new version is served as soon as one moves.",
         );
     }
-    let progress = Progress::new(&cx.printer, Json::Lines);
+    let progress = Progress::new(&cx.printer, Json::Lines, "looking");
     let report = session
         .serve(
             args.model.as_deref(),

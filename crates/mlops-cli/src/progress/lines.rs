@@ -42,6 +42,10 @@ fn one_line(event: &Event, work: &str, paint: Paint) -> Option<String> {
             paint.yellow(&short(failure)),
             seconds_of(*after_ms)
         ),
+        // Looked at again when what it lives in was ready.
+        Event::Finished { id, verb, .. } if verb == "nothing" => {
+            format!("{id} … {}", paint.green("as described"))
+        }
         Event::Finished { id, verb, took_ms } => format!(
             "{verb} {id} … {} {}",
             paint.green("done"),

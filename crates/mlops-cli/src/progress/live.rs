@@ -20,11 +20,11 @@ pub(super) struct Live {
 
 impl Live {
     /// Draws on the standard error of this process, and lets the printer make room for what it prints.
-    pub(super) fn new(printer: &Printer) -> Self {
+    pub(super) fn new(printer: &Printer, begin: &str) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let whole = all.add(ProgressBar::new(0));
         whole.set_style(style("{elapsed:>7}  {msg}"));
-        whole.set_message("looking");
+        whole.set_message(begin.to_owned());
         whole.enable_steady_tick(TICK);
         printer.set_live(Some(all.clone()));
         Self {

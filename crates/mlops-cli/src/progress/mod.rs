@@ -59,11 +59,11 @@ struct Running {
 }
 
 impl Progress {
-    /// Shows what comes, by the printer's style.
-    pub fn new(printer: &Arc<Printer>, json: Json) -> Self {
+    /// Shows what comes, by the printer's style; on a terminal `begin` says what is done until work starts.
+    pub fn new(printer: &Arc<Printer>, json: Json, begin: &str) -> Self {
         let shows_live =
             printer.err_is_terminal() && !printer.is_json() && printer.shows_progress();
-        let live = shows_live.then(|| Live::new(printer));
+        let live = shows_live.then(|| Live::new(printer, begin));
         Self {
             shared: Arc::new(Shared {
                 printer: Arc::clone(printer),

@@ -11,7 +11,7 @@ fn show(style: Style, json: Json, events: Vec<Event>) -> (String, String) {
     let (out, err) = (Captured::default(), Captured::default());
     let streams = streams(out.clone(), err.clone());
     let printer = Arc::new(Printer::new(streams, style, &BTreeMap::new()).0);
-    let progress = Progress::new(&printer, json);
+    let progress = Progress::new(&printer, json, "looking");
     let sink = progress.sink();
     for event in events {
         sink.emit(event);
@@ -48,6 +48,11 @@ fn a_run() -> Vec<Event> {
             id: id("postgres"),
             verb: "create".to_owned(),
             took_ms: 412,
+        },
+        Event::Finished {
+            id: id("kept"),
+            verb: "nothing".to_owned(),
+            took_ms: 90,
         },
         Event::Started {
             id: id("s3"),
@@ -93,6 +98,7 @@ fn plain_lines_say_what_ended() {
         without_times(&err),
         "TIME  process/postgres: failed to reach \\u{1b}[31mit: refused, again in 0.2s\n\
          TIME  create process/postgres … done 0.4s\n\
+         TIME  process/kept … as described\n\
          TIME  update process/s3 … failed: failed to reach \\u{1b}[31mit: refused\n\
          TIME  work on process/mlflow … left, because process/s3 failed\n\
          TIME  check mlflow/store … failed 0.1s\n           \

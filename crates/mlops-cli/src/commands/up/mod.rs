@@ -33,7 +33,7 @@ pub(crate) async fn up(cx: &Cx, args: &UpArgs, cancel: &CancellationToken) -> Re
         Network::Use
     };
     let session = cx.session(network)?;
-    let progress = Progress::new(&cx.printer, Json::Lines);
+    let progress = Progress::new(&cx.printer, Json::Lines, "looking");
     let options = UpOptions {
         saved,
         probes: if args.no_check {
