@@ -14,7 +14,7 @@ use crate::oip::{InferRequest, InferResponse, ModelMetadata, Tensor, TensorData}
 use crate::registry::{ArtifactFile, Registry, join};
 use crate::serve::{ConnectModelServer, Entry, ModelServer, Serving, Via};
 
-/// The file of a version that holds the class it answers; without one it answers 0.
+/// The file of a version that holds the classes it answers, with spaces between; without one it answers 0.
 const CLASS: &str = "class.txt";
 
 /// The file of a version that cannot be loaded.
@@ -22,8 +22,8 @@ const BROKEN: &str = "broken.txt";
 
 /// A model server in memory; every connection shares its state.
 ///
-/// A version answers every request with one whole number, the one in its file `class.txt`; one that has a file
-/// `broken.txt` cannot be loaded.
+/// A version answers every request with the whole numbers in its file `class.txt`, one for each row; one that has a
+/// file `broken.txt` cannot be loaded.
 #[derive(Clone)]
 pub struct FakeModelServer {
     state: Arc<Mutex<State>>,
@@ -39,7 +39,7 @@ struct State {
 
 struct Loaded {
     entry: Entry,
-    class: i64,
+    classes: Vec<i64>,
 }
 
 impl fmt::Debug for FakeModelServer {
@@ -75,6 +75,11 @@ impl FakeModelServer {
     /// Forgets what is loaded, as a server does that ends and starts again; its files stay.
     pub fn restart(&self) {
         self.lock().loaded.clear();
+    }
+
+    /// The locations of the versions that were fetched, for comparison.
+    pub fn staged(&self) -> Vec<String> {
+        self.lock().staged.keys().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -195,16 +200,16 @@ impl ModelServer for FakeModelServer {
             if files.contains_key(BROKEN) {
                 return failed("it is broken");
             }
-            let class = match files.get(CLASS).map(|text| String::from_utf8_lossy(text)) {
-                Some(text) => match text.trim().parse() {
-                    Ok(class) => class,
+            let classes = match files.get(CLASS).map(|text| String::from_utf8_lossy(text)) {
+                Some(text) => match text.split_whitespace().map(str::parse).collect() {
+                    Ok(classes) => classes,
                     Err(_) => return failed("its class is no number"),
                 },
-                None => 0,
+                None => vec![0],
             };
             let loaded = Loaded {
                 entry: entry.clone(),
-                class,
+                classes,
             };
             state.loaded.insert(name.to_owned(), loaded);
             Ok(())
@@ -235,11 +240,13 @@ impl ModelServer for FakeModelServer {
     }
 
     async fn infer(&self, _via: Via, name: &str, _request: &InferRequest) -> Result<InferResponse> {
-        let class = {
+        let classes = {
             let state = self.lock();
-            state.loaded.get(name).ok_or_else(|| missing(name))?.class
+            let loaded = state.loaded.get(name).ok_or_else(|| missing(name))?;
+            loaded.classes.clone()
         };
-        let output = Tensor::new("output-1", [1, 1], TensorData::from_vec(vec![class]))?;
+        let shape = [classes.len(), 1];
+        let output = Tensor::new("output-1", shape, TensorData::from_vec(classes))?;
         Ok(InferResponse {
             model_name: name.to_owned(),
             outputs: vec![output],

@@ -145,7 +145,10 @@ impl AsyncRead for Prompt {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // The kernel forgets the flag as it likes, so it is set again for each read; failing to only costs time.
+        // Asking the kernel only when there is something to read saves four calls in five.
+        std::task::ready!(self.0.poll_read_ready(cx))?;
+        // The kernel forgets the flag as it likes, so it is set again for each read, which also sends an
+        // acknowledgement that is held back now; failing to only costs time.
         #[cfg(target_os = "linux")]
         if let Err(error) = rustix::net::sockopt::set_tcp_quickack(&self.0, true) {
             tracing::trace!(%error, "cannot ask for prompt acknowledgement");
