@@ -118,6 +118,10 @@ pub struct Resource {
     /// What must be ready before work on it starts.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub needs: BTreeSet<ResourceId>,
+    /// What it waits for by itself after it was started: work on it begins without these, and is given up when one of
+    /// them fails.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub awaits: BTreeSet<ResourceId>,
     /// The resource it lives in, if that is one of ours: while that one is not there, this one cannot be.
     /// Always one of `needs` as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +152,7 @@ impl Resource {
             id,
             component,
             needs: BTreeSet::new(),
+            awaits: BTreeSet::new(),
             within: None,
             spec: Spec::new(),
             holds_data: false,

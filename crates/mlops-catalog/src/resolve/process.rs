@@ -200,9 +200,11 @@ impl Work<'_> {
             resource = resource.with_need(id);
             self.resources.push(folder);
         }
-        for (_, one) in bound.iter().filter(|(starts_without, _)| !starts_without) {
-            for id in &one.needs {
-                resource = resource.with_need(id.clone());
+        for (starts_without, one) in bound {
+            if *starts_without {
+                resource.awaits.extend(one.needs.iter().cloned());
+            } else {
+                resource.needs.extend(one.needs.iter().cloned());
             }
         }
         let process = &local.process;

@@ -50,7 +50,7 @@ impl fmt::Display for Change {
         match &self.action {
             Action::Adopt { from, .. } => write!(f, " (was: {from})")?,
             Action::Later { behind } => write!(f, " (when {behind} is ready)")?,
-            Action::Keep => f.write_str(" (holds data)")?,
+            Action::Keep => f.write_str(" (data that stays)")?,
             _ => {}
         }
         for difference in self.action.differences() {

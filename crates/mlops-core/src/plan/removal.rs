@@ -24,8 +24,8 @@ pub fn plan_removal(
     data: &BTreeSet<ResourceId>,
 ) -> Result<Plan> {
     let resources: Vec<&Resource> = graph.ordered().chain(&observation.strays).collect();
-    check_named(&resources, observation, data)?;
     let fates = Fates::new(&resources, observation, data);
+    check_named(&resources, observation, &fates, data)?;
     let changes = removals(&resources, |resource| {
         let shared = rules
             .get(resource.id.kind())
@@ -49,6 +49,7 @@ pub fn plan_removal(
 fn check_named(
     resources: &[&Resource],
     observation: &Observation,
+    fates: &Fates,
     data: &BTreeSet<ResourceId>,
 ) -> Result<()> {
     for id in data {
@@ -71,13 +72,8 @@ fn check_named(
                 .with_source("nothing of that name holds data here")
                 .with_hint(format!("what holds data: {}", names.join(", "))));
         };
-        let covered = resource.within.as_ref().is_some_and(|host| {
-            resources
-                .iter()
-                .any(|other| other.id == *host && !other.needs.is_disjoint(data))
-        });
         if let Observed::Hidden { behind } = observation.get(id)
-            && !covered
+            && !fates.rests_in(resource, data)
         {
             return Err(refuse()
                 .with_source(format!("`{behind}` is not running"))
@@ -104,11 +100,21 @@ impl Fates {
             .iter()
             .map(|resource| (&resource.id, *resource))
             .collect();
+        let is_named_data = |id: &ResourceId| {
+            data.contains(id) && by_id.get(id).is_some_and(|resource| resource.holds_data)
+        };
         let mut covered = BTreeSet::new();
         for resource in resources {
             let host = resource.within.as_ref().and_then(|host| by_id.get(host));
-            if host.is_some_and(|host| covered.contains(&host.id) || !host.needs.is_disjoint(data))
-            {
+            let lives_in_it = host
+                .is_some_and(|host| covered.contains(&host.id) || !host.needs.is_disjoint(data));
+            // Data that rests in other data goes with that: a registered model with its database.
+            let rests_on_it = resource.holds_data
+                && resource
+                    .needs
+                    .iter()
+                    .any(|need| covered.contains(need) || is_named_data(need));
+            if lives_in_it || (rests_on_it && !data.contains(&resource.id)) {
                 covered.insert(resource.id.clone());
             }
         }
@@ -141,6 +147,15 @@ impl Fates {
             }
         }
         Self { covered, kept }
+    }
+
+    /// Whether it goes together with other data that is named.
+    fn rests_in(&self, resource: &Resource, data: &BTreeSet<ResourceId>) -> bool {
+        self.covered.contains(&resource.id)
+            || resource
+                .needs
+                .iter()
+                .any(|need| self.covered.contains(need) || data.contains(need))
     }
 
     /// Whether it stays: unnamed data, or something that such data needs.

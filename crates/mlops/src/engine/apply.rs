@@ -12,6 +12,7 @@ use mlops_core::{
     Action, Change, Context, Error, Event, Failure, Finding, Graph, Kind, Probe, Report, Resource,
     ResourceId, Result,
 };
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,8 @@ struct Step {
     start: Duration,
     took: Duration,
     sign: Sign,
+    /// What it waited for by itself and will never come.
+    lost: Option<ResourceId>,
 }
 
 impl Engine {
@@ -86,6 +89,7 @@ impl Engine {
             direction: prepared.plan.direction,
             cx,
             begin,
+            lost: watch::Sender::default(),
         };
         let mut report = run.to_the_end(graph, prepared, options).await;
         report.took_ms = millis(begin.elapsed());
@@ -104,6 +108,8 @@ pub(super) struct Run<'a> {
     direction: Direction,
     pub(super) cx: &'a Context,
     begin: Instant,
+    /// What failed or was left, for those that wait for it by themselves.
+    lost: watch::Sender<BTreeSet<ResourceId>>,
 }
 
 impl<'a> Run<'a> {
@@ -208,8 +214,18 @@ impl<'a> Run<'a> {
 
     async fn change(&self, change: &Change, start: Duration) -> Ended {
         let mut sign = Sign::Answered;
+        let mut lost = None;
         let result = match self.resources.get(&change.id) {
-            Some(resource) => self.carry_out(resource, &change.action, &mut sign).await,
+            Some(resource) => {
+                tokio::select! {
+                    biased;
+                    result = self.carry_out(resource, &change.action, &mut sign) => result,
+                    id = self.loss_of(&resource.awaits) => {
+                        lost = Some(id);
+                        Ok(change.action.verb())
+                    }
+                }
+            }
             None => Err(Error::new(
                 mlops_core::ErrorKind::Changed,
                 format!("find `{}`", change.id),
@@ -222,7 +238,28 @@ impl<'a> Run<'a> {
             start,
             took: self.begin.elapsed().saturating_sub(start),
             sign,
+            lost,
         })
+    }
+
+    /// Waits until one of these fails or is left; for ever when none does.
+    async fn loss_of(&self, awaited: &BTreeSet<ResourceId>) -> ResourceId {
+        if awaited.is_empty() || self.direction == Direction::Remove {
+            return std::future::pending().await;
+        }
+        let mut lost = self.lost.subscribe();
+        loop {
+            let found = lost
+                .borrow_and_update()
+                .intersection(awaited)
+                .next()
+                .cloned();
+            match found {
+                Some(id) => return id,
+                None if lost.changed().await.is_err() => return std::future::pending().await,
+                None => {}
+            }
+        }
     }
 
     fn end(&self, schedule: &mut Schedule<'_>, step: Step) {
@@ -231,10 +268,18 @@ impl<'a> Run<'a> {
             result,
             start,
             took,
+            lost,
             ..
         } = step;
-        let outcome = match result {
-            Ok(verb) => {
+        let outcome = match (result, lost) {
+            (_, Some(because)) => {
+                self.cx.events.emit(Event::Skipped {
+                    id: id.clone(),
+                    because: because.clone(),
+                });
+                Outcome::Skipped { because }
+            }
+            (Ok(verb), None) => {
                 self.cx.events.emit(Event::Finished {
                     id: id.clone(),
                     verb: verb.to_owned(),
@@ -248,7 +293,7 @@ impl<'a> Run<'a> {
                     }
                 }
             }
-            Err(error) => {
+            (Err(error), None) => {
                 let failure = Failure::from(&error);
                 self.cx.events.emit(Event::Failed {
                     id: id.clone(),
@@ -257,10 +302,18 @@ impl<'a> Run<'a> {
                 Outcome::Failed { failure }
             }
         };
-        for skipped in schedule.end(&id, outcome, start, took) {
+        let ended_well = matches!(outcome, Outcome::Done { .. } | Outcome::Unchanged);
+        let skipped = schedule.end(&id, outcome, start, took);
+        for left in &skipped {
             self.cx.events.emit(Event::Skipped {
-                id: skipped,
+                id: left.clone(),
                 because: id.clone(),
+            });
+        }
+        if !ended_well {
+            self.lost.send_modify(|lost| {
+                lost.extend(skipped);
+                lost.insert(id);
             });
         }
     }

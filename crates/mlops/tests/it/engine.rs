@@ -351,3 +351,26 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn work_that_waits_for_something_by_itself_is_given_up_when_that_fails() {
+    let world = Arc::new(Mutex::new(World::default()));
+    world.lock().unwrap().cursed.push(id("database"));
+    world.lock().unwrap().endless.push(id("server"));
+    let engine = engine(&world, Arc::new(NoHook));
+    let mut server = thing("server", &[]);
+    server.awaits.insert(id("database"));
+    let graph = graph(vec![
+        server,
+        thing("database", &["host"]),
+        thing("host", &[]),
+    ]);
+    let report = up(&engine, &graph, &context(EventSink::none())).await;
+    let entry = report.entries.iter().find(|entry| entry.id == id("server"));
+    assert_eq!(
+        entry.map(|entry| entry.outcome.clone()),
+        Some(Outcome::Skipped {
+            because: id("database")
+        })
+    );
+}

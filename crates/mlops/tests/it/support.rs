@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) silent: Vec<ResourceId>,
     /// Things whose creation fails for good.
     pub(crate) cursed: Vec<ResourceId>,
+    /// Things whose creation never ends.
+    pub(crate) endless: Vec<ResourceId>,
 }
 
 #[derive(Clone)]
@@ -100,6 +102,10 @@ impl Provider for WorldProvider {
         let id = resource.id.clone();
         if self.world.lock().unwrap().cursed.contains(&id) {
             return Err(Error::new(ErrorKind::Failed, format!("make `{id}`")));
+        }
+        let endless = self.world.lock().unwrap().endless.contains(&id);
+        if endless {
+            std::future::pending::<()>().await;
         }
         if *action == Action::Remove {
             return self
