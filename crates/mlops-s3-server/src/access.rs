@@ -23,6 +23,7 @@ pub(crate) struct Caller {
 pub(crate) struct Guard {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) store: Arc<Store>,
+    pub(crate) region: Arc<str>,
 }
 
 pub(crate) fn denied() -> S3Error {

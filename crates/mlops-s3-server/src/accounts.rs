@@ -43,18 +43,42 @@ impl Role {
     }
 }
 
+/// What the gateway keeps for file systems that know users by number. We only keep and show it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Numbers {
+    #[serde(rename = "user_id", default)]
+    pub(crate) user: i64,
+    #[serde(rename = "group_id", default)]
+    pub(crate) group: i64,
+    #[serde(rename = "project_id", default)]
+    pub(crate) project: i64,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     pub(crate) secret: SecretString,
     pub(crate) role: Role,
+    pub(crate) numbers: Numbers,
 }
 
-/// One line of `accounts.json`.
+/// What of an account is to be changed.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) secret: Option<SecretString>,
+    pub(crate) role: Option<Role>,
+    pub(crate) user_id: Option<i64>,
+    pub(crate) group_id: Option<i64>,
+    pub(crate) project_id: Option<i64>,
+}
+
+/// One line of `accounts.json`. Files written before there were numbers have none.
 #[derive(Serialize, Deserialize)]
 struct Line {
     access: String,
     secret: String,
     role: Role,
+    #[serde(flatten)]
+    numbers: Numbers,
 }
 
 /// Why a change of accounts did not happen.
@@ -89,6 +113,7 @@ impl Accounts {
                     Account {
                         secret: line.secret.into(),
                         role: line.role,
+                        numbers: line.numbers,
                     },
                 )
             })
@@ -107,16 +132,17 @@ impl Accounts {
             return Some(Account {
                 secret: self.admin.secret_key.clone(),
                 role: Role::Admin,
+                numbers: Numbers::default(),
             });
         }
         read(&self.stored).get(access).cloned()
     }
 
     /// All stored accounts, without the admin's.
-    pub(crate) fn list(&self) -> Vec<(String, Role)> {
+    pub(crate) fn list(&self) -> Vec<(String, Account)> {
         read(&self.stored)
             .iter()
-            .map(|(access, a)| (access.clone(), a.role))
+            .map(|(access, account)| (access.clone(), account.clone()))
             .collect()
     }
 
@@ -136,20 +162,21 @@ impl Accounts {
     }
 
     /// Changes what is given. Blocks.
-    pub(crate) fn update(
-        &self,
-        access: &str,
-        secret: Option<SecretString>,
-        role: Option<Role>,
-    ) -> std::result::Result<(), Refused> {
+    pub(crate) fn update(&self, access: &str, wanted: Change) -> std::result::Result<(), Refused> {
         self.change(|accounts| {
             let account = accounts.get_mut(access).ok_or(Refused::NotFound)?;
-            if let Some(secret) = secret {
+            if let Some(secret) = wanted.secret {
                 account.secret = secret;
             }
-            if let Some(role) = role {
+            if let Some(role) = wanted.role {
                 account.role = role;
             }
+            let kept = account.numbers;
+            account.numbers = Numbers {
+                user: wanted.user_id.unwrap_or(kept.user),
+                group: wanted.group_id.unwrap_or(kept.group),
+                project: wanted.project_id.unwrap_or(kept.project),
+            };
             Ok(())
         })
     }
@@ -175,6 +202,7 @@ impl Accounts {
                 access: access.clone(),
                 secret: account.secret.expose_secret().to_owned(),
                 role: account.role,
+                numbers: account.numbers,
             })
             .collect();
         let json = serde_json::to_vec_pretty(&lines).map_err(|e| Refused::Disk(e.into()))?;

@@ -36,6 +36,7 @@ mod outlet;
 mod pipe;
 mod server;
 mod store;
+mod tags;
 
 pub use config::{Config, Credentials, Sync};
 pub use error::{Error, Result};

@@ -64,14 +64,17 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || {
             let store = Arc::new(Store::open(&config.root, config.sync)?);
             let accounts = Arc::new(Accounts::load(config.admin, Arc::clone(&store))?);
-            Ok((Guard { accounts, store }, config.region))
+            Ok(Guard {
+                accounts,
+                store,
+                region: config.region.into(),
+            })
         });
-        let (guard, region) = opened
+        let guard = opened
             .await
             .map_err(|e| Error::new("open the S3 folder", std::io::Error::other(e)))??;
         let mut builder = S3ServiceBuilder::new(Handler {
             guard: guard.clone(),
-            region,
         });
         builder.set_auth(guard.clone());
         builder.set_access(guard.clone());

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use s3s::dto::{
     Bucket as BucketLine, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput,
     DeleteBucketInput, DeleteBucketOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
@@ -10,9 +12,18 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::{Handler, blocking, caller, not_offered};
 use crate::accounts::Role;
 use crate::file::timestamp;
+use crate::tags;
 
-/// S3's limit for a bucket.
-const MOST_TAGS: usize = 50;
+/// A bucket is made where the server is.
+pub(crate) fn check_location(wanted: Option<&str>, region: &str) -> S3Result<()> {
+    if wanted.is_none_or(|wanted| wanted == region) {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidLocationConstraint,
+        "The specified location-constraint is not valid: this server is in {region}."
+    ))
+}
 
 fn check_new(input: &CreateBucketInput, region: &str) -> S3Result<()> {
     refuse!(
@@ -41,18 +52,8 @@ fn check_new(input: &CreateBucketInput, region: &str) -> S3Result<()> {
         return Ok(());
     };
     refuse!(wanted, bucket, location);
-    if wanted
-        .location_constraint
-        .as_ref()
-        .is_none_or(|l| l.as_str() == region)
-    {
-        Ok(())
-    } else {
-        Err(s3_error!(
-            InvalidLocationConstraint,
-            "The specified location-constraint is not valid: this server is in {region}."
-        ))
-    }
+    let location = wanted.location_constraint.as_ref();
+    check_location(location.map(BucketLocationConstraint::as_str), region)
 }
 
 impl Handler {
@@ -60,12 +61,12 @@ impl Handler {
         &self,
         req: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
-        check_new(&req.input, &self.region)?;
+        check_new(&req.input, &self.guard.region)?;
         let owner = caller(&req)?.access_key.clone();
         let store = self.store();
         let name = req.input.bucket;
         let location = Some(format!("/{name}"));
-        blocking(move || store.create_bucket(&name, &owner)).await?;
+        blocking(move || store.create_bucket(&name, &owner, BTreeMap::new())).await?;
         Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
@@ -75,7 +76,7 @@ impl Handler {
     ) -> S3Result<S3Response<HeadBucketOutput>> {
         self.bucket(&req.input.bucket, req.input.expected_bucket_owner.as_ref())?;
         Ok(S3Response::new(HeadBucketOutput {
-            bucket_region: Some(self.region.clone()),
+            bucket_region: Some(self.guard.region.to_string()),
             ..HeadBucketOutput::default()
         }))
     }
@@ -104,7 +105,7 @@ impl Handler {
         let buckets = found
             .iter()
             .map(|b| BucketLine {
-                bucket_region: Some(self.region.clone()),
+                bucket_region: Some(self.guard.region.to_string()),
                 creation_date: Some(timestamp(b.info().created)),
                 name: Some(b.name.clone()),
             })
@@ -136,9 +137,9 @@ impl Handler {
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         self.bucket(&req.input.bucket, req.input.expected_bucket_owner.as_ref())?;
         // The oldest region has no name here.
-        let named = Some(&self.region).filter(|r| *r != "us-east-1");
+        let named = Some(self.guard.region.to_string()).filter(|r| r != "us-east-1");
         Ok(S3Response::new(GetBucketLocationOutput {
-            location_constraint: named.cloned().map(BucketLocationConstraint::from),
+            location_constraint: named.map(BucketLocationConstraint::from),
         }))
     }
 
@@ -167,26 +168,10 @@ impl Handler {
     ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
         let S3Request { input, .. } = req;
         self.bucket(&input.bucket, input.expected_bucket_owner.as_ref())?;
-        let invalid = || {
-            s3_error!(
-                InvalidTag,
-                "The tag keys must differ, have 1 to 128 characters and at most 256 in the value."
-            )
-        };
-        let mut tags = std::collections::BTreeMap::new();
-        for tag in input.tagging.tag_set {
-            let (key, value) = (tag.key.unwrap_or_default(), tag.value.unwrap_or_default());
-            let fits = (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
-            if !fits || tags.insert(key, value).is_some() {
-                return Err(invalid());
-            }
-        }
-        if tags.len() > MOST_TAGS {
-            return Err(s3_error!(
-                InvalidTag,
-                "A bucket takes at most {MOST_TAGS} tags."
-            ));
-        }
+        let tags = input.tagging.tag_set.into_iter();
+        let tags = tags::checked(
+            tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())),
+        )?;
         let store = self.store();
         blocking(move || store.change_bucket(&input.bucket, |info| info.tags = tags)).await?;
         Ok(S3Response::new(PutBucketTaggingOutput::default()))

@@ -119,10 +119,11 @@ use crate::intake::crashed;
 use crate::store::Store;
 use crate::store::bucket::Bucket;
 
+pub(crate) use buckets::check_location;
+
 /// Answers S3 calls.
 pub(crate) struct Handler {
     pub(crate) guard: Guard,
-    pub(crate) region: String,
 }
 
 impl Handler {

@@ -74,7 +74,12 @@ impl Bucket {
 
 impl Store {
     /// Makes a bucket that is not there yet.
-    pub(crate) fn create_bucket(&self, name: &str, owner: &str) -> S3Result<()> {
+    pub(crate) fn create_bucket(
+        &self,
+        name: &str,
+        owner: &str,
+        tags: BTreeMap<String, String>,
+    ) -> S3Result<()> {
         let fail = |e| disk_error("create the bucket", e);
         let mut buckets = write(&self.buckets);
         if let Some(found) = buckets.get(name) {
@@ -100,7 +105,7 @@ impl Store {
         let info = BucketInfo {
             owner: owner.to_owned(),
             created: now(),
-            tags: BTreeMap::new(),
+            tags,
         };
         let new = self.temp_folder().map_err(fail)?;
         for folder in ["objects", "uploads"] {

@@ -11,7 +11,9 @@ use crate::names::{self, Entry};
 pub(crate) struct Query {
     pub(crate) prefix: String,
     pub(crate) delimiter: Option<String>,
-    /// Only what comes after this.
+    /// Only lines that come after this: keys, and prefixes that keys are
+    /// rolled up to. So does the Versity S3 gateway (`backend/walk.go` of
+    /// `versity/versitygw`, with its tests of `boo/` as marker).
     pub(crate) after: String,
     pub(crate) limit: usize,
 }
@@ -134,7 +136,7 @@ pub(crate) fn list(objects: &Path, query: &Query) -> io::Result<Page> {
             match group(&full, query) {
                 // The whole folder is rolled up: one object in it is enough.
                 Some(rolled) if rolled == full => {
-                    if full == query.after || !names::holds_a_file(&path)? {
+                    if full <= query.after || !names::holds_a_file(&path)? {
                         continue;
                     }
                     Line::Prefix(full)
@@ -146,7 +148,7 @@ pub(crate) fn list(objects: &Path, query: &Query) -> io::Result<Page> {
             }
         } else {
             match group(&full, query) {
-                Some(rolled) if rolled == query.after => {
+                Some(rolled) if rolled <= query.after.as_str() => {
                     walk.skip = Some(rolled.to_owned());
                     continue;
                 }

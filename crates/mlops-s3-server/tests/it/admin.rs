@@ -1,6 +1,8 @@
 //! The admin interface, with the answers that the Versity S3 gateway 1.8.0 gave
 //! to the same calls.
 
+use aws_sdk_s3::types::Tag;
+
 use crate::support::{ADMIN, SECRET, TestServer, client, http_client, is, refused};
 
 fn account(access: &str, secret: &str, role: &str) -> String {
@@ -107,6 +109,90 @@ async fn users_are_made_once_changed_listed_and_removed() {
             .count(),
         0
     );
+}
+
+#[tokio::test]
+async fn numbers_are_kept_and_changed_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("s3");
+    let server = TestServer::start_in(root.clone()).await;
+    let numbers =
+        "<Role>user</Role><UserID>1</UserID><GroupID>2</GroupID><ProjectID>1073741825</ProjectID>";
+    let body = format!("<Account><Access>alice</Access><Secret>one</Secret>{numbers}</Account>");
+    assert_eq!(server.call("PATCH", "/create-user", &body).await.0, 201);
+    let listed = async |server: &TestServer| server.call("PATCH", "/list-users", "").await.1;
+    let shown = |numbers: &str| format!("<Access>alice</Access><Secret/>{numbers}</Accounts>");
+    let text = listed(&server).await;
+    assert!(text.contains(&shown(numbers)), "{text}");
+
+    let change = "<MutableProps><GroupID>0</GroupID><ProjectID>-5</ProjectID></MutableProps>";
+    let path = "/update-user?access=alice";
+    assert_eq!(server.call("PATCH", path, change).await.0, 200);
+    let word = "<MutableProps><ProjectID>five</ProjectID></MutableProps>";
+    let (status, text) = server.call("PATCH", path, word).await;
+    assert_eq!((status, code(&text)), (400, "MalformedXML"));
+    server.stop().await;
+
+    // What a server wrote that knew no numbers is read as well.
+    let file = root.join("accounts.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let old = r#"{"access":"old","secret":"two","role":"userplus"}]"#;
+    let text = text.trim_end().strip_suffix(']').unwrap();
+    std::fs::write(&file, format!("{text},{old}")).unwrap();
+    let server = TestServer::start_in(root).await;
+    let text = listed(&server).await;
+    let changed = numbers.replace(">2<", ">0<").replace("1073741825", "-5");
+    assert!(text.contains(&shown(&changed)), "{text}");
+    let none =
+        "<Role>userplus</Role><UserID>0</UserID><GroupID>0</GroupID><ProjectID>0</ProjectID>";
+    assert!(
+        text.contains(&format!("<Access>old</Access><Secret/>{none}")),
+        "{text}"
+    );
+    client(server.address, "alice", "one")
+        .list_buckets()
+        .send()
+        .await
+        .unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bucket_is_made_with_its_tags() {
+    let server = TestServer::start().await;
+    server.create_user("alice", "secret", "user").await;
+    let owner = [("x-vgw-owner", "alice")];
+    let create = async |bucket: &str, inside: &str| {
+        let path = format!("/{bucket}/create");
+        let body = format!("<CreateBucketConfiguration>{inside}</CreateBucketConfiguration>");
+        let call = server.call_as(ADMIN, SECRET, "PATCH", &path, &body, &owner);
+        let (status, text) = call.await;
+        (status, code(&text).to_owned())
+    };
+    let tag = |key: &str| format!("<Tag><Key>{key}</Key><Value>v</Value></Tag>");
+    let tags = format!("<Tags>{}{}</Tags>", tag("one"), tag("two"));
+    assert_eq!(create("tagged", &tags).await, is(201, ""));
+    let alice = client(server.address, "alice", "secret");
+    let found = alice.get_bucket_tagging().bucket("tagged").send().await;
+    let found = found.unwrap();
+    let keys: Vec<&str> = found.tag_set().iter().map(Tag::key).collect();
+    assert_eq!(keys, ["one", "two"]);
+
+    let twice = format!("<Tags>{}{}</Tags>", tag("one"), tag("one"));
+    assert_eq!(create("twice", &twice).await, is(400, "InvalidTag"));
+    let empty = format!("<Tags>{}</Tags>", tag(""));
+    assert_eq!(create("empty", &empty).await, is(400, "InvalidTag"));
+    let far = "<LocationConstraint>eu-west-1</LocationConstraint>";
+    assert_eq!(
+        create("far-away", far).await,
+        is(400, "InvalidLocationConstraint")
+    );
+    assert_eq!(create("Bad_Name", "").await, is(400, "InvalidBucketName"));
+    assert_eq!(create("broken", "<Tags>").await, is(400, "MalformedXML"));
+    assert_eq!(create("plain", "").await, is(201, ""));
+    let buckets = alice.list_buckets().send().await.unwrap();
+    let names: Vec<_> = buckets.buckets().iter().filter_map(|b| b.name()).collect();
+    assert_eq!(names, ["plain", "tagged"]);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! What is on disk after a kill, and on a disk that is full. The server runs in
-//! a child process: this program again, with one ignored test.
+//! a child process: the example `serve`, which `cargo test` builds as well.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,18 +13,17 @@ use mlops_s3_server::{Config, Credentials, Server, Sync};
 
 use crate::support::{ADMIN, SECRET, TestServer, client, eventually, is, names, noise, refused};
 
-const ROOT: &str = "MLOPS_S3_SERVER_TEST_ROOT";
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the other tests here start it as a process of its own"]
-async fn child_server() {
-    let root = std::env::var_os(ROOT).expect("set by the tests that start this");
-    let config = Config::new(root, Credentials::new(ADMIN, SECRET));
-    let server = Server::bind(config, ([127, 0, 0, 1], 0).into())
-        .await
-        .unwrap();
-    println!("\nlistening on {}", server.local_addr());
-    server.run(std::future::pending()).await.unwrap();
+/// The example `serve`, beside which the tests were built.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let built = tests.parent().and_then(Path::parent).unwrap();
+    let program = built.join("examples/serve");
+    assert!(
+        program.exists(),
+        "`cargo build --example serve` makes {}",
+        program.display()
+    );
+    program
 }
 
 /// A server process; killed when dropped.
@@ -44,11 +43,12 @@ impl Drop for Process {
 fn start(root: &Path, limits: &str) -> Process {
     let mut child = Command::new("sh")
         .arg("-c")
-        .arg(format!(
-            "{limits} exec \"$0\" --ignored --exact --nocapture disk::child_server"
-        ))
-        .arg(std::env::current_exe().unwrap())
-        .env(ROOT, root)
+        .arg(format!("{limits} exec \"$0\" \"$@\""))
+        .arg(program())
+        .arg(root)
+        .arg("127.0.0.1:0")
+        .env("S3_ACCESS_KEY", ADMIN)
+        .env("S3_SECRET_KEY", SECRET)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -13,7 +13,8 @@ use crate::support::{TestServer, is, refused};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// What S3 says that a whole listing holds: keys and prefixes in order.
+/// What a whole listing holds: keys and prefixes in order. Both are lines, and every line comes after the marker: a
+/// prefix that the marker is in, or is equal to, is not shown again.
 fn model(
     keys: &BTreeSet<String>,
     prefix: &str,
@@ -21,16 +22,14 @@ fn model(
     after: &str,
 ) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for key in keys
-        .iter()
-        .filter(|k| k.starts_with(prefix) && k.as_str() > after)
-    {
+    for key in keys.iter().filter(|k| k.starts_with(prefix)) {
         let rest = &key[prefix.len()..];
-        let line = match delimiter.and_then(|d| rest.find(d).map(|at| at + d.len())) {
-            Some(end) => format!("prefix {}{}", prefix, &rest[..end]),
-            None => format!("key {key}"),
+        let end = delimiter.and_then(|d| rest.find(d).map(|at| prefix.len() + at + d.len()));
+        let (name, line) = match end {
+            Some(end) => (&key[..end], format!("prefix {}", &key[..end])),
+            None => (key.as_str(), format!("key {key}")),
         };
-        if lines.last() != Some(&line) {
+        if name > after && lines.last() != Some(&line) {
             lines.push(line);
         }
     }
@@ -183,6 +182,29 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[tokio::test]
+async fn every_line_comes_after_the_marker() {
+    let server = TestServer::start().await;
+    let s3 = server.admin();
+    s3.create_bucket().bucket("list").send().await.unwrap();
+    for key in ["/a", "b/c", "b/d", "e"] {
+        let body = ByteStream::from_static(b"x");
+        let put = s3.put_object().bucket("list").key(key).body(body);
+        put.send().await.unwrap();
+    }
+    let after = async |after| list_v2(&s3, "", Some("/"), after, 1).await;
+    let (root, folder, key) = ("prefix /", "prefix b/", "key e");
+    assert_eq!(after("").await, [root, folder, key]);
+    assert_eq!(after("/").await, [folder, key]);
+    assert_eq!(after("/a").await, [folder, key]);
+    assert_eq!(after("b").await, [folder, key]);
+    for marker in ["b/", "b/c", "b/d", "b/zzz"] {
+        assert_eq!(after(marker).await, [key], "{marker}");
+    }
+    let inside = list_v2(&s3, "b/", Some("/"), "b/c", 1).await;
+    assert_eq!(inside, ["key b/d"]);
 }
 
 #[tokio::test]

@@ -2,76 +2,29 @@
 //! bucket. Signed like every other request; only admins may call it.
 //!
 //! The facts are from the gateway's public repository, `versity/versitygw`:
-//! `s3api/admin-router.go`, `s3api/controllers/admin.go`, `auth/iam.go`.
+//! `s3api/admin-router.go`, `s3api/controllers/admin.go`,
+//! `s3api/controllers/bucket-put.go`, `auth/iam.go`.
 
-use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri};
+mod messages;
+
+use http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use s3s::route::S3Route;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
-use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use crate::access::Guard;
-use crate::accounts::{Account, Refused, Role};
+use crate::accounts::{Refused, Role};
 use crate::intake::crashed;
+use crate::ops::check_location;
 use crate::store::disk_error;
+use crate::tags;
+use messages::{
+    BucketConfiguration, ListBucketsResult, ListUserAccountsResult, ShownAccount, ShownBucket,
+    changes, new_account, parse, xml,
+};
 
 const LARGEST_BODY: usize = 64 << 10;
-
-/// Body of `create-user`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NewAccount {
-    #[serde(default)]
-    access: String,
-    #[serde(default)]
-    secret: String,
-    #[serde(default)]
-    role: String,
-}
-
-/// Body of `update-user`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Changes {
-    secret: Option<String>,
-    role: Option<String>,
-}
-
-/// One `Accounts` element of `list-users`.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ShownAccount {
-    access: String,
-    /// Always empty: the gateway shows it, we do not give secrets away.
-    secret: &'static str,
-    role: &'static str,
-    #[serde(rename = "UserID")]
-    user_id: u32,
-    #[serde(rename = "GroupID")]
-    group_id: u32,
-    #[serde(rename = "ProjectID")]
-    project_id: u32,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListUserAccountsResult {
-    accounts: Vec<ShownAccount>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ShownBucket {
-    name: String,
-    owner: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListBucketsResult {
-    buckets: Vec<ShownBucket>,
-}
 
 /// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,62 +110,6 @@ fn access(uri: &Uri) -> S3Result<String> {
         })
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> S3Result<T> {
-    let malformed = || {
-        s3_error!(
-            MalformedXML,
-            "The XML you provided was not well-formed or did not validate against our published schema."
-        )
-    };
-    let text = std::str::from_utf8(body)
-        .ok()
-        .filter(|t| t.trim_start().starts_with('<'));
-    quick_xml::de::from_str(text.ok_or_else(malformed)?).map_err(|_| malformed())
-}
-
-fn new_account(body: &[u8]) -> S3Result<(String, Account)> {
-    let new: NewAccount = parse(body)?;
-    let role = Role::from_name(&new.role).ok_or_else(bad_role)?;
-    // The access key stands in the credential scope between slashes.
-    let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ',' | '<' | '>' | '&');
-    if new.access.is_empty() || new.access.len() > 128 || !new.access.chars().all(fits) {
-        let message =
-            "The access key ID has to be 1 to 128 visible ASCII characters without / , < > &.";
-        return Err(error(
-            "XAdminInvalidArgument",
-            StatusCode::BAD_REQUEST,
-            message,
-        ));
-    }
-    if new.secret.is_empty() {
-        let message = "The secret access key is missing.";
-        return Err(error(
-            "XAdminInvalidArgument",
-            StatusCode::BAD_REQUEST,
-            message,
-        ));
-    }
-    Ok((
-        new.access,
-        Account {
-            secret: new.secret.into(),
-            role,
-        },
-    ))
-}
-
-fn xml(root: &str, value: &impl Serialize) -> S3Result<S3Response<Body>> {
-    let text = quick_xml::se::to_string_with_root(root, value)
-        .map_err(|e| s3_error!(e, InternalError, "The answer could not be written."))?;
-    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{text}");
-    let mut response = S3Response::new(Body::from(body));
-    response.headers.insert(
-        http::header::CONTENT_TYPE,
-        HeaderValue::from_static("application/xml"),
-    );
-    Ok(response)
-}
-
 fn done(status: StatusCode) -> S3Response<Body> {
     S3Response::with_status(Body::empty(), status)
 }
@@ -223,14 +120,7 @@ impl Guard {
             .accounts
             .list()
             .into_iter()
-            .map(|(access, role)| ShownAccount {
-                access,
-                secret: "",
-                role: role.name(),
-                user_id: 0,
-                group_id: 0,
-                project_id: 0,
-            })
+            .map(|(access, account)| ShownAccount::new(access, &account))
             .collect();
         xml(
             "ListUserAccountsResult",
@@ -260,7 +150,12 @@ impl Guard {
         Ok(done(StatusCode::OK))
     }
 
-    fn create_bucket_for(&self, bucket: &str, headers: &HeaderMap) -> S3Result<S3Response<Body>> {
+    fn create_bucket_for(
+        &self,
+        bucket: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> S3Result<S3Response<Body>> {
         let owner = headers
             .get("x-vgw-owner")
             .and_then(|v| v.to_str().ok())
@@ -270,7 +165,19 @@ impl Guard {
                 error("XAdminInvalidRequest", StatusCode::BAD_REQUEST, message)
             })?;
         self.accounts.find(owner).ok_or_else(no_user)?;
-        self.store.create_bucket(bucket, owner)?;
+        if !s3s::path::check_bucket_name(bucket) {
+            return Err(s3_error!(
+                InvalidBucketName,
+                "The specified bucket is not valid."
+            ));
+        }
+        let wanted = match body {
+            [] => BucketConfiguration::default(),
+            body => parse(body)?,
+        };
+        check_location(wanted.location_constraint.as_deref(), &self.region)?;
+        let tags = tags::checked(wanted.tags.tag.into_iter().map(|t| (t.key, t.value)))?;
+        self.store.create_bucket(bucket, owner, tags)?;
         Ok(done(StatusCode::CREATED))
     }
 
@@ -290,14 +197,8 @@ impl Guard {
             }
             Call::UpdateUser => {
                 let access = access(uri)?;
-                let changes: Changes = parse(body)?;
-                let role = changes.role.filter(|r| !r.is_empty());
-                let role = role
-                    .map(|r| Role::from_name(&r).ok_or_else(bad_role))
-                    .transpose()?;
-                let secret = changes.secret.filter(|s| !s.is_empty());
                 self.accounts
-                    .update(&access, secret.map(Into::into), role)
+                    .update(&access, changes(body)?)
                     .map_err(refused)?;
                 Ok(done(StatusCode::OK))
             }
@@ -308,7 +209,7 @@ impl Guard {
             Call::ListUsers => self.list_users(),
             Call::ChangeBucketOwner => self.change_owner(uri),
             Call::ListBuckets => self.list_buckets(),
-            Call::CreateBucket(bucket) => self.create_bucket_for(&bucket, headers),
+            Call::CreateBucket(bucket) => self.create_bucket_for(&bucket, headers, body),
         }
     }
 }
@@ -371,30 +272,6 @@ mod tests {
         ] {
             assert_eq!(call(&method, path), None, "{method} {path}");
         }
-    }
-
-    #[test]
-    fn an_account_needs_a_key_a_secret_and_a_role() {
-        let body = |a: &str, s: &str, r: &str| {
-            format!(
-                "<Account><Access>{a}</Access><Secret>{s}</Secret><Role>{r}</Role><UserID>0</UserID></Account>"
-            )
-        };
-        let ok = new_account(body("alice", "s&amp;t", "user").as_bytes()).unwrap();
-        assert_eq!((ok.0.as_str(), ok.1.role), ("alice", Role::User));
-        for bad in [
-            body("", "s", "user"),
-            body("a/b", "s", "user"),
-            body("a", "", "user"),
-            body("a", "s", "god"),
-        ] {
-            let error = new_account(bad.as_bytes()).err().unwrap();
-            assert_eq!(error.code().as_str(), "XAdminInvalidArgument", "{bad}");
-        }
-        assert_eq!(
-            new_account(b"nonsense").err().unwrap().code().as_str(),
-            "MalformedXML"
-        );
     }
 
     #[test]
