@@ -2,10 +2,9 @@
 //!
 //! Needs:  Python 3.10 or newer; the first run fetches packages
 //! Run:    cargo run -p mlops-examples --example bring_platform_up
-//! Prints: the plan's size, what each step took, and the class of a flower
+//! Prints: what each step took, how long all took, and the class of a flower
 //! Undo:   the program removes what it made; `keep` as argument leaves it running
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mlops::session::{Network, Protocol, Question, Session, SessionOptions, UpOptions};
@@ -20,12 +19,11 @@ async fn recipe(session: &Session) -> anyhow::Result<()> {
             println!("{took_ms:>6} ms  {verb} {id}");
         }
     });
-    let report = session
-        .up(UpOptions {
-            events,
-            ..UpOptions::default()
-        })
-        .await?;
+    let options = UpOptions {
+        events,
+        ..UpOptions::default()
+    };
+    let report = session.up(options).await?;
     if let Some(failure) = report.first_failure() {
         return Err(failure.to_error().into());
     }
@@ -39,35 +37,31 @@ async fn recipe(session: &Session) -> anyhow::Result<()> {
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Runtime::new()?;
-    // The supervisor and the processes it keeps are started through this very program.
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["child"] => match become_child()? {},
-        ["supervise", folder, socket] => {
-            return Ok(runtime.block_on(supervise(Supervise::new(folder, socket, ["child"])))?);
-        }
-        _ => {}
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    // The supervisor and the processes it keeps are started through this very program; a child before any thread.
+    if args[..] == ["child"] {
+        match become_child()? {}
     }
-    let keep = args.iter().any(|arg| arg == "keep");
+    let runtime = tokio::runtime::Runtime::new()?;
+    if let ["supervise", folder, socket] = args[..] {
+        return Ok(runtime.block_on(supervise(Supervise::new(folder, socket, ["child"])))?);
+    }
     runtime.block_on(async {
         let session = open()?;
         let done = recipe(&session).await;
-        if !keep {
-            let data = session
-                .graph()
-                .resources()
-                .filter(|resource| resource.holds_data);
+        if args[..] != ["keep"] {
+            let resources = session.graph().resources();
+            let data = resources.filter(|resource| resource.holds_data);
             let data = data.map(|resource| resource.id.clone()).collect();
-            session
-                .remove(&data, EventSink::none(), CancellationToken::new())
-                .await?;
+            let (events, cancel) = (EventSink::none(), CancellationToken::new());
+            session.remove(&data, events, cancel).await?;
         }
         done
     })
 }
 
 fn open() -> anyhow::Result<Session> {
-    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let env = std::env::vars().collect();
     let uid = rustix::process::getuid().as_raw();
     let catalog = Catalog::embedded();
     let (platform, _graph) = load("platform.yaml", "name: recipe", &catalog)?;

@@ -43,12 +43,10 @@ impl Provider for Files {
 
     async fn apply(&self, resource: &Resource, action: &Action, _: &Context) -> Result<()> {
         let path = self.0.join(resource.id.name());
+        let text = serde_json::Value::from(resource.spec.clone()).to_string();
         let done = match action {
             Action::Remove => std::fs::remove_file(path),
-            _ => std::fs::write(
-                path,
-                serde_json::Value::from(resource.spec.clone()).to_string(),
-            ),
+            _ => std::fs::write(path, text),
         };
         done.map_err(failed)
     }
@@ -62,7 +60,6 @@ fn failed(error: std::io::Error) -> Error {
 async fn main() -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("embed-engine-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-
     let first = Resource::new(ResourceId::new("file", "first"), "demo".parse()?);
     let second = Resource::new(ResourceId::new("file", "second"), "demo".parse()?)
         .with_need(first.id.clone())
@@ -70,19 +67,14 @@ async fn main() -> anyhow::Result<()> {
     let graph = Graph::new("demo".parse()?, [first, second])?;
 
     let engine = Engine::new().with_provider(Arc::new(Files(folder.clone())))?;
-    let context = context(
-        "demo".parse()?,
-        FixedEndpoints::default(),
-        EventSink::none(),
-    );
+    let (endpoints, events) = (FixedEndpoints::default(), EventSink::none());
+    let context = context("demo".parse()?, endpoints, events);
     let prepared = engine.plan(&graph, &context).await?;
     println!("{}", prepared.plan);
-    let report = engine
-        .apply(&graph, &prepared, &context, &ApplyOptions::default())
-        .await;
+    let options = ApplyOptions::default();
+    let report = engine.apply(&graph, &prepared, &context, &options).await;
     println!("changed: {}", report.changed());
     println!("{}", engine.plan(&graph, &context).await?.plan);
-
     std::fs::remove_dir_all(folder)?;
     Ok(())
 }
