@@ -139,9 +139,12 @@ impl Engine {
     ///
     /// When something could not be asked for, is somebody else's, or would lose data.
     pub async fn plan(&self, graph: &Graph, cx: &Context) -> Result<Prepared> {
-        let observation = self.observe(graph, cx).await?;
-        let plan = plan::plan(graph, &observation, &self.rules)?;
-        Ok(Prepared { plan, observation })
+        self.patiently(async || {
+            let observation = self.observe(graph, cx).await?;
+            let plan = plan::plan(graph, &observation, &self.rules)?;
+            Ok(Prepared { plan, observation })
+        })
+        .await
     }
 
     /// The plan for an empty world: what would be done where nothing is. Asks nobody.
@@ -165,9 +168,26 @@ impl Engine {
         data: &std::collections::BTreeSet<ResourceId>,
         cx: &Context,
     ) -> Result<Prepared> {
-        let observation = self.observe(graph, cx).await?;
-        let plan = plan::plan_removal(graph, &observation, &self.rules, data)?;
-        Ok(Prepared { plan, observation })
+        self.patiently(async || {
+            let observation = self.observe(graph, cx).await?;
+            let plan = plan::plan_removal(graph, &observation, &self.rules, data)?;
+            Ok(Prepared { plan, observation })
+        })
+        .await
+    }
+
+    /// Repeats a look at the world that a server did not answer: one that died a moment ago is said to be dead soon.
+    async fn patiently<T>(&self, look: impl AsyncFn() -> Result<T>) -> Result<T> {
+        let mut pauses = self.patience.pauses();
+        loop {
+            match look().await {
+                Err(error) if error.is_retryable() => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(error),
+                },
+                result => return result,
+            }
+        }
     }
 
     /// What data each resource holds, as one line each; only of those that say so.

@@ -374,3 +374,26 @@ async fn work_that_waits_for_something_by_itself_is_given_up_when_that_fails() {
         })
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_was_not_answered_is_repeated() {
+    let world = Arc::new(Mutex::new(World::default()));
+    world.lock().unwrap().silent.push(id("c"));
+    let engine = engine(&world, Arc::new(NoHook));
+    let cx = context(EventSink::none());
+    let (soon, graph) = (Arc::clone(&world), diamond());
+    let answers = async {
+        tokio::task::yield_now().await;
+        soon.lock().unwrap().silent.clear();
+    };
+    let (prepared, ()) = tokio::join!(engine.plan(&graph, &cx), answers);
+    assert_eq!(prepared.unwrap().plan.counts().get("create"), Some(&4));
+}
+
+/// Programs may spawn whole runs; this compiles or it does not.
+#[expect(dead_code, reason = "only its types matter")]
+fn runs_can_be_spawned(session: &mlops::Session) {
+    fn check<T: Send>(_: &T) {}
+    check(&session.up(mlops::UpOptions::default()));
+    check(&session.plan());
+}
