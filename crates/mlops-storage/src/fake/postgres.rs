@@ -37,7 +37,8 @@ struct Role {
 struct Database {
     facts: DatabaseFacts,
     extensions: BTreeSet<String>,
-    tables: BTreeSet<String>,
+    /// Each with the role that made it.
+    tables: BTreeMap<String, String>,
     public_owner: String,
 }
 
@@ -51,7 +52,7 @@ impl Database {
                 public_connect: true,
             },
             extensions: BTreeSet::from(["plpgsql".to_owned()]),
-            tables: BTreeSet::new(),
+            tables: BTreeMap::new(),
             public_owner: "pg_database_owner".to_owned(),
         }
     }
@@ -68,7 +69,8 @@ fn refuse(kind: ErrorKind, doing: &str, why: impl Into<String>) -> Error {
 }
 
 impl FakePostgres {
-    /// A fresh server with this superuser and the database `postgres`.
+    /// A fresh server with this superuser and the database `postgres`, as this toolkit makes one: nobody else may connect
+    /// to that database.
     pub fn new(superuser: &str, password: SecretText) -> Self {
         let role = Role {
             facts: RoleFacts {
@@ -82,10 +84,12 @@ impl FakePostgres {
             },
             password: Some(password),
         };
+        let mut maintenance = Database::new(superuser, "UTF8");
+        maintenance.facts.public_connect = false;
         let state = State {
             reachable: true,
             roles: BTreeMap::from([(superuser.to_owned(), role)]),
-            databases: BTreeMap::from([("postgres".to_owned(), Database::new(superuser, "UTF8"))]),
+            databases: BTreeMap::from([("postgres".to_owned(), maintenance)]),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -144,14 +148,26 @@ impl FakePostgres {
         }
     }
 
-    /// Puts a table into a database, as a consumer would.
+    /// Puts a table into a database, as somebody else would.
     ///
     /// # Errors
     ///
     /// When there is no such database.
     pub fn put_table(&self, database: &str, table: &str) -> Result<()> {
         self.database(database, "create a table", |found| {
-            found.tables.insert(table.to_owned());
+            found.tables.insert(table.to_owned(), "somebody".to_owned());
+        })
+    }
+
+    /// Puts a table into a database, as its owner would.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such database.
+    pub fn put_own_table(&self, database: &str, table: &str) -> Result<()> {
+        self.database(database, "create a table", |found| {
+            let owner = found.facts.owner.clone();
+            found.tables.insert(table.to_owned(), owner);
         })
     }
 
@@ -286,11 +302,14 @@ impl PostgresAdmin for FakePostgres {
             database,
             &format!("look into database `{database}`"),
             |found| {
-                let tables = u64::try_from(found.tables.len()).unwrap_or(u64::MAX);
+                let count = |tables: usize| u64::try_from(tables).unwrap_or(u64::MAX);
+                let tables = count(found.tables.len());
+                let makers = found.tables.values();
+                let foreign = makers.filter(|maker| **maker != found.facts.owner);
                 Inside {
                     extensions: found.extensions.clone(),
                     tables,
-                    objects: tables,
+                    foreign_objects: count(foreign.count()),
                     bytes: 7_000_000 + 8192 * tables,
                     public_owner: Some(found.public_owner.clone()),
                 }

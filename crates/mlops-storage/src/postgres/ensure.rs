@@ -146,7 +146,8 @@ pub(super) fn role_state<'a>(
     }
 }
 
-/// Only a database without any comment, of a role of ours, is looked into.
+/// Only a database without any comment, of a role of ours, is looked into. What that role itself has made there already
+/// does not make it somebody else's: consumers wait for their database and use it as soon as it is there.
 pub(super) async fn database_state<'a>(
     admin: &dyn PostgresAdmin,
     catalogue: &'a Catalogue,
@@ -161,7 +162,7 @@ pub(super) async fn database_state<'a>(
     }
     if facts.comment.is_none()
         && is_our_role(catalogue, &facts.owner, mark)
-        && admin.inside(database.as_str()).await?.objects == 0
+        && admin.inside(database.as_str()).await?.foreign_objects == 0
     {
         return Ok(State::Unfinished(facts));
     }
@@ -238,7 +239,7 @@ fn is_furnished(inside: &Inside, wish: &DatabaseWish) -> bool {
 /// Makes sure that a database is there, marked, owned by the role and closed to everyone else.
 ///
 /// The steps are: create it (with its owner), furnish it, close and mark it. Killed between two of them, it has no mark
-/// yet, belongs to a role of ours and is empty, which is how the next call knows it.
+/// yet, belongs to a role of ours and holds nothing that others made, which is how the next call knows it.
 ///
 /// # Errors
 ///

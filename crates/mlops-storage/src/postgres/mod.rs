@@ -9,7 +9,8 @@
 //! # What happens when a run is killed
 //!
 //! A role and its mark are made in one transaction. `CREATE DATABASE` cannot run in one, so a database may be left
-//! without mark. It is known again by its owner, which bears our mark, and by being empty; the next run finishes it.
+//! without mark. It is known again by its owner, which bears our mark, and by holding nothing that anybody else made;
+//! the next run finishes it.
 //! Everything else is one transaction each, and safe to repeat.
 
 mod admin;

@@ -100,8 +100,8 @@ pub struct Inside {
     pub extensions: BTreeSet<String>,
     /// Tables that people or programs made.
     pub tables: u64,
-    /// Everything that people or programs made: tables, views, sequences, functions, schemas.
-    pub objects: u64,
+    /// What somebody else than the database's owner made: tables, views, sequences, functions, schemas.
+    pub foreign_objects: u64,
     /// Bytes on disk, with what every database has (about 7 MB).
     pub bytes: u64,
     /// Who owns the schema `public`; `None` when it is gone.

@@ -29,23 +29,26 @@ SELECT json_build_object(
 /// One row, one JSON text: everything that [`Inside`](super::Inside) says. What extensions brought does not count.
 pub(super) const INSIDE: &str = "\
 WITH spaces AS (
-  SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
+  SELECT oid, nspname, nspowner FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
 brought AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
 relations AS (
-  SELECT relkind FROM pg_class c JOIN spaces ON spaces.oid = c.relnamespace
+  SELECT relkind, relowner AS owner FROM pg_class c JOIN spaces ON spaces.oid = c.relnamespace
   WHERE relkind IN ('r', 'p', 'f', 'm', 'v', 'S')
     AND NOT EXISTS (SELECT FROM brought WHERE classid = 'pg_class'::regclass AND objid = c.oid)),
 functions AS (
-  SELECT 1 FROM pg_proc p JOIN spaces ON spaces.oid = p.pronamespace
+  SELECT proowner AS owner FROM pg_proc p JOIN spaces ON spaces.oid = p.pronamespace
   WHERE NOT EXISTS (SELECT FROM brought WHERE classid = 'pg_proc'::regclass AND objid = p.oid)),
 extra AS (
-  SELECT 1 FROM spaces
+  SELECT nspowner AS owner FROM spaces
   WHERE nspname <> 'public'
-    AND NOT EXISTS (SELECT FROM brought WHERE classid = 'pg_namespace'::regclass AND objid = spaces.oid))
+    AND NOT EXISTS (SELECT FROM brought WHERE classid = 'pg_namespace'::regclass AND objid = spaces.oid)),
+owners AS (
+  SELECT owner FROM relations UNION ALL SELECT owner FROM functions UNION ALL SELECT owner FROM extra)
 SELECT json_build_object(
   'extensions', (SELECT coalesce(json_agg(extname), '[]') FROM pg_extension),
   'tables', (SELECT count(*) FROM relations WHERE relkind IN ('r', 'p', 'f', 'm')),
-  'objects', (SELECT count(*) FROM relations) + (SELECT count(*) FROM functions) + (SELECT count(*) FROM extra),
+  'foreign_objects', (SELECT count(*) FROM owners
+    WHERE owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())),
   'bytes', pg_database_size(current_database()),
   'public_owner', (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public')
 )::text";

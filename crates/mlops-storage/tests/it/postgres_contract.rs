@@ -26,6 +26,9 @@ trait World: Send + Sync {
     async fn put_role(&self, name: &str, comment: Option<&str>);
     async fn put_database(&self, name: &str, owner: &str, comment: Option<&str>);
     async fn put_table(&self, database: &str);
+
+    /// A table that the database's owner made.
+    async fn put_own_table(&self, database: &str);
     async fn set_password(&self, role: &str);
     async fn forbid_sign_in(&self, role: &str);
     async fn let_create_everything(&self, role: &str);
@@ -55,6 +58,10 @@ impl World for Fake {
 
     async fn put_table(&self, database: &str) {
         self.0.put_table(database, "things").unwrap();
+    }
+
+    async fn put_own_table(&self, database: &str) {
+        self.0.put_own_table(database, "own").unwrap();
     }
 
     async fn set_password(&self, role: &str) {
@@ -118,6 +125,11 @@ impl World for Real {
 
     async fn put_table(&self, database: &str) {
         self.sql(database, "CREATE TABLE things (value int)").await;
+    }
+
+    async fn put_own_table(&self, database: &str) {
+        let text = format!("CREATE TABLE own (value int); ALTER TABLE own OWNER TO {database}");
+        self.sql(database, &text).await;
     }
 
     async fn set_password(&self, role: &str) {
@@ -407,6 +419,23 @@ async fn a_full_database_without_mark_is_not_taken_for_unfinished(scene: Scene) 
     );
 }
 
+async fn a_database_that_its_consumer_used_before_the_mark_is_finished(scene: Scene) {
+    let mark = Mark::of(&scene.name.parse().unwrap());
+    scene
+        .world
+        .put_role(&scene.name, Some(mark.comment()))
+        .await;
+    scene
+        .world
+        .put_database(&scene.name, &scene.name, None)
+        .await;
+    scene.world.put_own_table(&scene.name).await;
+    let engine = scene.engine();
+    engine.up().await.unwrap();
+    assert!(engine.plan().await.unwrap().is_empty());
+    engine.remove(&[scene.database_id()]).await.unwrap();
+}
+
 async fn drift_is_seen_and_mended(scene: Scene) {
     let engine = scene.engine();
     engine.up().await.unwrap();
@@ -598,6 +627,7 @@ contract! {
     remove_leaves_nothing_of_ours_and_nothing_else_changed
     foreign_things_of_the_same_name_are_not_touched
     a_full_database_without_mark_is_not_taken_for_unfinished
+    a_database_that_its_consumer_used_before_the_mark_is_finished
     drift_is_seen_and_mended
     strays_are_found_and_go_in_order
     an_unreachable_or_closed_server_is_unknown_never_absent
