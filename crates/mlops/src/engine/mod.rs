@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::future::{BoxFuture, FutureExt};
 use mlops_core::plan::{self, Rules};
 use mlops_core::{
     Context, Error, ErrorKind, Graph, Kind, Observation, Plan, Prober, Provider, ResourceId, Result,
@@ -139,10 +140,13 @@ impl Engine {
     ///
     /// When something could not be asked for, is somebody else's, or would lose data.
     pub async fn plan(&self, graph: &Graph, cx: &Context) -> Result<Prepared> {
-        self.patiently(async || {
-            let observation = self.observe(graph, cx).await?;
-            let plan = plan::plan(graph, &observation, &self.rules)?;
-            Ok(Prepared { plan, observation })
+        self.patiently(|| {
+            async {
+                let observation = self.observe(graph, cx).await?;
+                let plan = plan::plan(graph, &observation, &self.rules)?;
+                Ok(Prepared { plan, observation })
+            }
+            .boxed()
         })
         .await
     }
@@ -168,16 +172,19 @@ impl Engine {
         data: &std::collections::BTreeSet<ResourceId>,
         cx: &Context,
     ) -> Result<Prepared> {
-        self.patiently(async || {
-            let observation = self.observe(graph, cx).await?;
-            let plan = plan::plan_removal(graph, &observation, &self.rules, data)?;
-            Ok(Prepared { plan, observation })
+        self.patiently(|| {
+            async {
+                let observation = self.observe(graph, cx).await?;
+                let plan = plan::plan_removal(graph, &observation, &self.rules, data)?;
+                Ok(Prepared { plan, observation })
+            }
+            .boxed()
         })
         .await
     }
 
     /// Repeats a look at the world that a server did not answer: one that died a moment ago is said to be dead soon.
-    async fn patiently<T>(&self, look: impl AsyncFn() -> Result<T>) -> Result<T> {
+    async fn patiently<'a, T>(&self, look: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
         let mut pauses = self.patience.pauses();
         loop {
             match look().await {
