@@ -58,7 +58,7 @@ fn a_component_is_added_without_rust() {
 }
 
 #[test]
-fn a_component_takes_anothers_place_only_when_it_says_so() {
+fn a_component_takes_the_place_of_another_only_when_it_says_so() {
     let own = ECHO.replace("name: echo\n", "name: s3\n");
     let wrong = Catalog::embedded()
         .with_folder(&files(&[("mine/s3/component.yaml", &own)]))
