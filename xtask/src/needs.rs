@@ -132,8 +132,7 @@ fn is_root() -> bool {
 #[derive(Debug, Deserialize)]
 struct Prefetched {
     what: String,
-    #[serde(rename = "where")]
-    place: PathBuf,
+    path: PathBuf,
 }
 
 /// The interpreter of the environment that the program itself makes: the tests use what the users get.
@@ -158,7 +157,7 @@ fn interpreter(text: &str) -> Result<PathBuf> {
         serde_json::from_str(text).context("failed to read the answer of `mlops prefetch`")?;
     list.into_iter()
         .find(|entry| entry.what == "python")
-        .map(|entry| entry.place)
+        .map(|entry| entry.path)
         .context("`mlops prefetch` names no `python`")
 }
 
@@ -177,14 +176,27 @@ pub(crate) fn versitygw(cache: &Cache) -> Result<PathBuf> {
     Ok(folder.join("bin/versitygw"))
 }
 
+/// The HTTP load generator <https://github.com/wg/wrk>.
+pub(crate) fn wrk() -> Result<PathBuf> {
+    if let Ok(found) = which::which("wrk") {
+        return Ok(found);
+    }
+    if !(is_root() && which::which("apt-get").is_ok()) {
+        bail!("`wrk` is missing: install the package `wrk` of your system");
+    }
+    apt_get(&["update"])?;
+    apt_get(&["install", "--yes", "--no-install-recommends", "wrk"])?;
+    which::which("wrk").context("apt-get installed `wrk`, yet it is not to be found")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_interpreter_is_found_among_what_was_prefetched() {
-        let text = r#"[{"what":"postgresql","where":"/usr/lib/postgresql/15/bin"},
-                       {"what":"python","where":"/cache/env/bin/python"}]"#;
+        let text = r#"[{"what":"postgresql","path":"/usr/lib/postgresql/15/bin"},
+                       {"what":"python","path":"/cache/env/bin/python"}]"#;
         assert_eq!(
             interpreter(text).unwrap(),
             Path::new("/cache/env/bin/python")
