@@ -7,6 +7,9 @@ use serde::Deserialize;
 /// The longest text of the server that goes into an error.
 const LONGEST: usize = 400;
 
+/// The longest code of the server that goes into an error.
+const LONGEST_CODE: usize = 60;
+
 #[derive(Debug, Default, Deserialize)]
 struct Refusal {
     #[serde(default)]
@@ -63,15 +66,18 @@ pub(super) fn refused(doing: String, status: StatusCode, body: &[u8]) -> Error {
     } else {
         text.trim()
     };
-    let first = said.lines().next().unwrap_or_default();
-    let first: String = first.chars().take(LONGEST).collect();
-    let error = Error::new(kind_of(status, &refusal.error_code), doing).with_source(
-        if refusal.error_code.is_empty() {
+    let brief = |text: &str, most| -> String {
+        let first = text.lines().next().unwrap_or_default();
+        first.chars().take(most).collect()
+    };
+    let first = brief(said, LONGEST);
+    let code = brief(&refusal.error_code, LONGEST_CODE);
+    let error =
+        Error::new(kind_of(status, &refusal.error_code), doing).with_source(if code.is_empty() {
             format!("MLflow answered {status}: {first}")
         } else {
-            format!("MLflow answered {status}, {}: {first}", refusal.error_code)
-        },
-    );
+            format!("MLflow answered {status}, {code}: {first}")
+        });
     if first.contains("Invalid Host header") {
         error.with_hint(
             "MLflow does not know this host name; name it with its port in `--allowed-hosts`",
@@ -93,6 +99,9 @@ mod tests {
             br#"{"error_code":"RESOURCE_ALREADY_EXISTS","message":"User exists. Error: (sqlite3.IntegrityError)\n[parameters: ('u', 'scrypt:secret')]","sqlstate":"KAM00"}"#,
         );
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        let odd = br#"{"error_code":"ODD\nscrypt:secret","message":"no"}"#;
+        let odd = refused("x".to_owned(), StatusCode::BAD_REQUEST, odd);
+        assert_eq!(odd.causes(), ["MLflow answered 400 Bad Request, ODD: no"]);
         assert!(
             !error.causes()[0].contains("scrypt"),
             "{:?}",

@@ -5,6 +5,8 @@
 
 mod artifacts;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod registry;
 mod tracking;
 mod types;

@@ -3,6 +3,8 @@
 
 mod datatype;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod grpc;
 mod json;
 mod message;

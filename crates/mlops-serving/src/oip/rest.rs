@@ -360,7 +360,7 @@ fn json_length_of(headers: &HeaderMap) -> Result<Option<usize>, String> {
         .ok_or_else(|| format!("`{JSON_LENGTH}` is {value:?}"))
 }
 
-fn read_metadata(body: &[u8]) -> serde_json::Result<ModelMetadata> {
+pub(super) fn read_metadata(body: &[u8]) -> serde_json::Result<ModelMetadata> {
     #[derive(Deserialize)]
     struct Tensor {
         name: String,

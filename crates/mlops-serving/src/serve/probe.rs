@@ -11,6 +11,9 @@ use crate::oip::{
 /// How far a number may be from what is expected, relative to it.
 const TOLERANCE: f64 = 1e-6;
 
+/// The most elements of a request that is made up from what a model says of itself.
+const MOST_ZEROS: usize = 1 << 22;
+
 /// A test request and the answer it must have.
 ///
 /// ```
@@ -54,7 +57,8 @@ pub struct ProbeInput {
 
 impl InferenceProbe {
     /// A request that fits what a model says of its inputs: one element a dimension of any length, all of it zero or
-    /// empty. `None` when it says nothing, or takes half precision, which has no JSON.
+    /// empty. `None` when it says nothing, takes half precision, which has no JSON, or wants more than four million
+    /// elements.
     pub fn zeros(inputs: &[TensorMetadata]) -> Option<Self> {
         if inputs.is_empty() {
             return None;
@@ -74,9 +78,13 @@ impl InferenceProbe {
                     Datatype::Fp16 | Datatype::Bf16 => return None,
                     _ => Value::from(0),
                 };
+                let elements = shape
+                    .iter()
+                    .try_fold(1_usize, |product, n| product.checked_mul(*n))
+                    .filter(|elements| *elements <= MOST_ZEROS)?;
                 Some(ProbeInput {
                     name: input.name.clone(),
-                    data: vec![zero; shape.iter().product()].into(),
+                    data: vec![zero; elements].into(),
                     shape,
                     datatype: input.datatype.to_string(),
                     parameters: Parameters::new(),

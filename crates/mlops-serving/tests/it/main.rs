@@ -10,6 +10,7 @@
     reason = "a scenario with real servers is told in one piece"
 )]
 
+mod fuzz;
 mod harness;
 mod hostile;
 mod mlflow_real;

@@ -1,6 +1,7 @@
 //! The protocol over gRPC.
 
 mod convert;
+pub(super) mod fuzz;
 mod messages;
 
 use std::time::Duration;
@@ -209,25 +210,7 @@ impl GrpcClient {
                 doing,
             )
             .await?;
-        let tensors = |wire: Vec<messages::TensorMetadata>| {
-            wire.into_iter()
-                .map(|tensor| {
-                    Ok(TensorMetadata {
-                        datatype: tensor.datatype.parse()?,
-                        name: tensor.name,
-                        shape: tensor.shape,
-                    })
-                })
-                .collect::<Result<Vec<_>>>()
-                .map_err(|error| strange(doing(), error))
-        };
-        Ok(ModelMetadata {
-            name: said.name,
-            versions: said.versions,
-            platform: said.platform,
-            inputs: tensors(said.inputs)?,
-            outputs: tensors(said.outputs)?,
-        })
+        read_metadata(said).map_err(|error| strange(doing(), error))
     }
 
     /// Encodes a request, so that it can be sent many times.
@@ -261,6 +244,27 @@ impl GrpcClient {
             .await?;
         convert::decode(answer).map_err(|error| strange(doing(), error))
     }
+}
+
+fn read_metadata(said: ModelMetadataResponse) -> Result<ModelMetadata> {
+    fn tensors(wire: Vec<messages::TensorMetadata>) -> Result<Vec<TensorMetadata>> {
+        wire.into_iter()
+            .map(|tensor| {
+                Ok(TensorMetadata {
+                    datatype: tensor.datatype.parse()?,
+                    name: tensor.name,
+                    shape: tensor.shape,
+                })
+            })
+            .collect()
+    }
+    Ok(ModelMetadata {
+        name: said.name,
+        versions: said.versions,
+        platform: said.platform,
+        inputs: tensors(said.inputs)?,
+        outputs: tensors(said.outputs)?,
+    })
 }
 
 fn model_request(model: &str) -> Vec<u8> {
