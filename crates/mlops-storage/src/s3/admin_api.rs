@@ -118,16 +118,19 @@ fn to_xml<T: Serialize>(value: &T, doing: &str) -> Result<SecretText> {
         .map_err(|error| Error::new(ErrorKind::InvalidInput, doing).with_source(error.to_string()))
 }
 
-/// Whether the outermost element has that name. Without this look any other document would read as an empty list.
-fn has_root(text: &str, root: &str) -> bool {
+/// The name of the outermost element. `None` when the text is not well-formed, or holds a document type: no server
+/// sends one, and the parser below ends the program (`unreachable!`) on one that stands inside a text.
+fn root_of(text: &str) -> Option<String> {
     let mut reader = quick_xml::Reader::from_str(text);
+    let mut root = None;
     loop {
-        match reader.read_event() {
-            Ok(Event::Start(element) | Event::Empty(element)) => {
-                return element.local_name().as_ref() == root.as_bytes();
+        match reader.read_event().ok()? {
+            Event::Start(element) | Event::Empty(element) if root.is_none() => {
+                root = Some(String::from_utf8_lossy(element.local_name().as_ref()).into_owned());
             }
-            Ok(Event::Eof) | Err(_) => return false,
-            Ok(_) => {}
+            Event::DocType(_) => return None,
+            Event::Eof => return root,
+            _ => {}
         }
     }
 }
@@ -137,11 +140,52 @@ fn from_xml<T: DeserializeOwned>(text: &SecretText, root: &str, doing: &str) -> 
         Error::new(ErrorKind::Protocol, doing)
             .with_source("the answer is not the XML that the admin interface sends")
     };
-    if !has_root(text.expose(), root) {
+    // Without this look any other document would read as an empty list.
+    if root_of(text.expose()).as_deref() != Some(root) {
         return Err(wrong());
     }
     // The parser's message may repeat the text, which holds secrets: it is not passed on.
     quick_xml::de::from_str(text.expose()).map_err(|_| wrong())
+}
+
+/// The keys in the answer of `/list-users`.
+pub(super) fn read_keys(text: &SecretText, doing: &str) -> Result<Vec<KeyFacts>> {
+    let answer: Accounts = from_xml(text, "ListUserAccountsResult", doing)?;
+    Ok(answer
+        .accounts
+        .into_iter()
+        .map(|account| KeyFacts {
+            access_key: account.access,
+            project: u32::try_from(account.project_id).unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// The buckets in the answer of `/list-buckets`.
+pub(super) fn read_buckets(text: &SecretText, doing: &str) -> Result<Vec<BucketFacts>> {
+    let answer: Buckets = from_xml(text, "ListBucketsResult", doing)?;
+    Ok(answer
+        .buckets
+        .into_iter()
+        .map(|bucket| BucketFacts {
+            name: bucket.name,
+            owner: Some(bucket.owner),
+        })
+        .collect())
+}
+
+/// The server's code and the error of a refusal.
+pub(super) fn read_refusal(status: u16, text: &SecretText, at: String) -> (Option<String>, Error) {
+    let refusal: Refusal = root_of(text.expose())
+        .and_then(|_| quick_xml::de::from_str(text.expose()).ok())
+        .unwrap_or_default();
+    let error = refused(
+        status,
+        refusal.code.as_deref(),
+        refusal.message.as_deref(),
+        at,
+    );
+    (refusal.code, error)
 }
 
 impl AdminApi {
@@ -162,29 +206,13 @@ impl AdminApi {
     pub(super) async fn list_keys(&self) -> Result<Vec<KeyFacts>> {
         let doing = "list keys";
         let text = self.send("/list-users", &[], None, None, doing).await?;
-        let answer: Accounts = from_xml(&text, "ListUserAccountsResult", doing)?;
-        Ok(answer
-            .accounts
-            .into_iter()
-            .map(|account| KeyFacts {
-                access_key: account.access,
-                project: u32::try_from(account.project_id).unwrap_or_default(),
-            })
-            .collect())
+        read_keys(&text, doing)
     }
 
     pub(super) async fn list_buckets(&self) -> Result<Vec<BucketFacts>> {
         let doing = "list buckets with their owners";
         let text = self.send("/list-buckets", &[], None, None, doing).await?;
-        let answer: Buckets = from_xml(&text, "ListBucketsResult", doing)?;
-        Ok(answer
-            .buckets
-            .into_iter()
-            .map(|bucket| BucketFacts {
-                name: bucket.name,
-                owner: Some(bucket.owner),
-            })
-            .collect())
+        read_buckets(&text, doing)
     }
 
     pub(super) async fn create_key(&self, key: &Credentials, project: u32) -> Result<()> {
@@ -340,14 +368,8 @@ impl AdminApi {
         if status.is_success() {
             return Ok(text);
         }
-        let refusal: Refusal = quick_xml::de::from_str(text.expose()).unwrap_or_default();
-        let code = refusal.code.as_deref();
-        let error = refused(
-            status.as_u16(),
-            code,
-            refusal.message.as_deref(),
-            at.clone(),
-        );
+        let (code, error) = read_refusal(status.as_u16(), &text, at.clone());
+        let code = code.as_deref();
         // A server without this interface takes the path for a bucket's or knows no such method.
         let no_route = status.as_u16() == 404 && !code.is_some_and(|code| code.starts_with('X'));
         let no_route = no_route && !(path.ends_with("/create") || path.starts_with("/change"));

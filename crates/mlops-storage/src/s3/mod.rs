@@ -24,6 +24,8 @@ mod bucket;
 mod client;
 mod ensure;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod key;
 mod model;
 mod probe;

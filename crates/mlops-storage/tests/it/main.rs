@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by panicking, as tests do"
 )]
 
+mod fuzz;
 mod harness;
 mod postgres_contract;
 mod postgres_real;
