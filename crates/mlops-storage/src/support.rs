@@ -18,6 +18,18 @@ pub(crate) fn random_text(length: usize) -> String {
         .collect()
 }
 
+/// After so many seconds a thing of a probe is one that a kill left behind.
+#[cfg(feature = "s3")]
+pub(crate) const LEFT_BEHIND: u64 = 600;
+
+/// Seconds since 1970.
+#[cfg(feature = "s3")]
+pub(crate) fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
 /// A password that is not the right one.
 pub(crate) fn wrong_secret() -> SecretText {
     SecretText::new(random_text(40))

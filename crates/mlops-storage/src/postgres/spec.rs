@@ -75,7 +75,8 @@ pub struct BindingProbeSpec {
     pub role: RoleName,
     /// Where its password is kept.
     pub password: SecretName,
-    /// A database that it must not get into.
+    /// A database that it must not get into: another one of the platform, or the administrator's on a server that the
+    /// platform made.
     #[serde(default)]
     pub other_database: Option<DatabaseName>,
 }

@@ -27,6 +27,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod key;
+mod lure;
 mod model;
 mod probe;
 mod session;

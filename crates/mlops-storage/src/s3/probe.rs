@@ -2,24 +2,25 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use mlops_core::{BucketName, Context, Endpoint, Error, ErrorKind, Finding, Probe, Prober, Result};
 
+use super::lure::Lure;
 use super::model::{Connect, Credentials, S3Session};
-use super::spec::BindingProbeSpec;
-use crate::support::{random_text, wrong_secret};
+use super::spec::{AdminSpec, BindingProbeSpec};
+use crate::support::{LEFT_BEHIND, now, random_text, wrong_secret};
 
 /// The kind of probe that [`S3Prober`] carries out.
 pub const PROBE: &str = "s3-binding";
 
 /// Where probes put their object, with the second of the day it was made in its name.
 const PREFIX: &str = ".mlops-probe/";
-/// After so many seconds an object of a probe is one that a kill left behind.
-const LEFT_BEHIND: u64 = 600;
 
 /// Carries out `s3-binding` with the consumer's own key. Takes away what it puts there, and what a killed probe left.
+///
+/// What the key must be kept out of is another bucket of the platform, when the probe names one; else a bucket that the
+/// administrator makes for it, when the probe names the administrator.
 #[derive(Clone)]
 pub struct S3Prober {
     connect: Arc<dyn Connect>,
@@ -36,12 +37,22 @@ impl S3Prober {
     pub fn new(connect: Arc<dyn Connect>) -> Self {
         Self { connect }
     }
-}
 
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    /// Kept out of a bucket that is made for that, and gone afterwards whatever came of it.
+    async fn kept_out_of_a_new_one(
+        &self,
+        session: &dyn S3Session,
+        endpoint: &Endpoint,
+        spec: &BindingProbeSpec,
+        admin: &AdminSpec,
+        object: &str,
+        cx: &Context,
+    ) -> Result<()> {
+        let lure = Lure::make(&self.connect, endpoint, spec, admin, cx).await?;
+        let result = kept_out(session, lure.bucket(), object, Lure::object()).await;
+        lure.remove().await?;
+        result
+    }
 }
 
 fn made_at(key: &str) -> Option<u64> {
@@ -82,15 +93,31 @@ async fn round_trip(session: &dyn S3Session, bucket: &str, key: &str) -> Result<
     Ok(())
 }
 
-/// Reading and writing are both refused; what a wrongly allowed write made is taken away.
-async fn intrude(session: &dyn S3Session, other: &BucketName, key: &str) -> Result<()> {
-    let written = session.put(other.as_str(), key, b"probe".to_vec()).await;
-    if written.is_ok() {
-        session.delete(other.as_str(), key).await?;
-        return Ok(());
+/// The server says that this key may not: no other answer will do.
+fn denied<T>(doing: &str, result: Result<T>) -> Result<()> {
+    match result {
+        Ok(_) => Err(wrong_answer(doing, "it was allowed, and must not be")),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
     }
-    session.list(other.as_str(), PREFIX).await?;
-    Ok(())
+}
+
+/// Writing, reading and listing are all denied; what a wrongly allowed write made is taken away.
+async fn kept_out(
+    session: &dyn S3Session,
+    bucket: &BucketName,
+    mine: &str,
+    theirs: &str,
+) -> Result<()> {
+    let bucket = bucket.as_str();
+    let written = session.put(bucket, mine, b"probe".to_vec()).await;
+    if written.is_ok() {
+        session.delete(bucket, mine).await?;
+    }
+    let (got, listed) = futures::join!(session.get(bucket, theirs), session.list(bucket, PREFIX));
+    denied(&format!("be kept from writing to `{bucket}`"), written)?;
+    denied(&format!("be kept from reading from `{bucket}`"), got)?;
+    denied(&format!("be kept from listing `{bucket}`"), listed)
 }
 
 /// Every bucket that the key sees is one that it can open.
@@ -126,12 +153,18 @@ impl Prober for S3Prober {
             Finding::expect_done(claim, &round_trip(&*session, bucket, &object).await)
         };
         let others = async {
-            match &spec.other_bucket {
-                Some(other) => Finding::expect_refused(
+            match (&spec.other_bucket, &spec.admin) {
+                (Some(other), _) => Finding::expect_done(
                     format!("key `{name}` is refused on bucket `{other}`"),
-                    &intrude(&*session, other, &object).await,
+                    &kept_out(&*session, other, &object, &object).await,
                 ),
-                None => Finding::expect_done(
+                (None, Some(admin)) => Finding::expect_done(
+                    format!("key `{name}` is refused on a bucket that is not its own"),
+                    &self
+                        .kept_out_of_a_new_one(&*session, &endpoint, &spec, admin, &object, cx)
+                        .await,
+                ),
+                (None, None) => Finding::expect_done(
                     format!("key `{name}` sees only buckets of its own"),
                     &sees_only_its_own(&*session).await,
                 ),

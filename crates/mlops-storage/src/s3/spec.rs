@@ -77,4 +77,8 @@ pub struct BindingProbeSpec {
     /// A bucket that it must not get into.
     #[serde(default)]
     pub other_bucket: Option<BucketName>,
+    /// The administrator's key. With it and without `other_bucket`, a bucket to be kept out of is made for the probe, and
+    /// removed after it.
+    #[serde(default)]
+    pub admin: Option<AdminSpec>,
 }

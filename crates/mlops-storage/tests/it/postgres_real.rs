@@ -100,6 +100,41 @@ async fn the_functions_say_what_they_did() {
     }
 }
 
+/// A role that may not enter the administrator's database: its password is looked at all the same.
+#[tokio::test]
+async fn a_closed_database_of_the_administrator_hides_no_wrong_password() {
+    let (name, closed) = (unique(), unique());
+    let running = TestPostgres::shared();
+    sql(running, "postgres", &format!("CREATE DATABASE {closed}")).await;
+    let close = format!("REVOKE CONNECT ON DATABASE {closed} FROM PUBLIC");
+    sql(running, "postgres", &close).await;
+    let admin = Login::new("postgres", SecretText::new(TestPostgres::PASSWORD), &closed);
+    let client = Arc::new(PostgresClient::new());
+    let server = Server::new(client.clone(), endpoint(&running.url()), admin);
+    let mark = Mark::of(&name.parse().unwrap());
+    let mut role = RoleWish {
+        role: name.parse().unwrap(),
+        password: SecretText::new("the right one"),
+    };
+    for outcome in [Outcome::Created, Outcome::Unchanged] {
+        let did = ensure_role(&server, &role, &mark, Foreign::Refuse).await;
+        assert_eq!(did.unwrap(), outcome);
+    }
+    let login = Login::new(&name, role.password.clone(), &closed);
+    let entered = client.session(&endpoint(&running.url()), &login).await;
+    assert_kind(entered, ErrorKind::PermissionDenied);
+    assert!(server.signs_in(&role.role, &role.password).await.unwrap());
+    let wrong = SecretText::new("the wrong one");
+    assert!(!server.signs_in(&role.role, &wrong).await.unwrap());
+    role.password = wrong;
+    let did = ensure_role(&server, &role, &mark, Foreign::Refuse).await;
+    assert_eq!(did.unwrap(), Outcome::Updated);
+    remove_role(&server, &role.role, &mark).await.unwrap();
+    drop((server, client));
+    let drop = format!("DROP DATABASE {closed} WITH (FORCE)");
+    sql(running, "postgres", &drop).await;
+}
+
 #[tokio::test]
 async fn the_password_never_reaches_the_servers_log() {
     let server = shared();

@@ -72,7 +72,7 @@ impl World for Embedded {
     }
 
     fn marks_keys(&self) -> bool {
-        false
+        true
     }
 }
 
@@ -487,15 +487,49 @@ async fn a_bucket_without_owner_needs_no_admin_interface(scene: Scene) {
     assert_eq!(scene.snapshot().await, "");
 }
 
+/// What a key is tried on beside its own bucket.
+#[derive(Clone, Copy)]
+enum Beside<'a> {
+    Nothing,
+    Bucket(&'a str),
+    OneThatTheAdminMakes,
+}
+
+/// The buckets of probes, of all tests that use the server.
+async fn lures(scene: &Scene) -> Vec<String> {
+    let buckets = scene.admin().await.list_buckets(Owners::Skip).await;
+    let names = buckets.unwrap().into_iter().map(|bucket| bucket.name);
+    names
+        .filter(|name| name.starts_with("mlops-probe-"))
+        .collect()
+}
+
+/// Whether the probe's buckets of this test's platform are all gone.
+async fn no_lure_is_left(scene: &Scene) -> bool {
+    let admin = scene.admin().await;
+    for name in lures(scene).await {
+        // Another test's may go at any time.
+        let tags = admin.tags(&name).await.unwrap_or_default();
+        if tags.get("mlops-probe") == Some(&scene.name) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Which of the three claims hold for the scene's key in `bucket`.
-async fn claims(scene: &Scene, bucket: &str, other_bucket: Option<&str>) -> [bool; 3] {
+async fn claims(scene: &Scene, bucket: &str, beside: Beside<'_>) -> [bool; 3] {
     let spec = BindingProbeSpec {
         server: "s3".parse().unwrap(),
         region: REGION.to_owned(),
         access_key: scene.name.clone(),
         secret_key: "app/secret-key".parse().unwrap(),
         bucket: bucket.parse().unwrap(),
-        other_bucket: other_bucket.map(|name| name.parse().unwrap()),
+        other_bucket: match beside {
+            Beside::Bucket(name) => Some(name.parse().unwrap()),
+            _ => None,
+        },
+        admin: matches!(beside, Beside::OneThatTheAdminMakes).then(admin_spec),
     };
     let probe = mlops_core::Probe {
         name: "app/files".to_owned(),
@@ -508,6 +542,7 @@ async fn claims(scene: &Scene, bucket: &str, other_bucket: Option<&str>) -> [boo
     let prober = S3Prober::new(scene.world.connect());
     let findings = prober.probe(&probe, &scene.engine().cx).await.unwrap();
     assert_eq!(scene.snapshot().await, before, "a probe leaves nothing");
+    assert!(no_lure_is_left(scene).await);
     let holds: Vec<bool> = findings
         .iter()
         .map(|finding| finding.failure.is_none())
@@ -520,14 +555,21 @@ async fn the_probe_proves_the_binding(scene: Scene) {
     let other = format!("{name}other");
     scene.put_bucket(&other, None).await;
     scene.engine().up().await.unwrap();
-    assert_eq!(claims(&scene, &name, Some(&other)).await, [true; 3]);
-    assert_eq!(claims(&scene, &name, None).await, [true; 3]);
+    assert_eq!(
+        claims(&scene, &name, Beside::Bucket(&other)).await,
+        [true; 3]
+    );
+    assert_eq!(claims(&scene, &name, Beside::Nothing).await, [true; 3]);
+    let made = Beside::OneThatTheAdminMakes;
+    assert_eq!(claims(&scene, &name, made).await, [true; 3]);
 
     // A bucket that is not its own, and one of others that is open to it.
-    let holds = claims(&scene, &other, Some(&name)).await;
+    let holds = claims(&scene, &other, Beside::Bucket(&name)).await;
     assert_eq!(holds, [false, false, true]);
     scene.secrets.put("app/secret-key", "wrong");
-    assert_eq!(claims(&scene, &name, None).await, [false, false, true]);
+    for beside in [Beside::Nothing, Beside::Bucket(&other), made] {
+        assert_eq!(claims(&scene, &name, beside).await, [false, false, true]);
+    }
     scene.secrets.put("app/secret-key", SECRET);
     scene.engine().remove(&[scene.bucket_id()]).await.unwrap();
     let admin = scene.admin().await;
@@ -566,6 +608,91 @@ async fn a_probe_takes_away_what_a_killed_one_left(scene: Scene) {
     let findings = prober.probe(&probe, &scene.engine().cx).await.unwrap();
     assert!(findings.iter().all(|finding| finding.failure.is_none()));
     assert_eq!(session.list(&scene.name, "").await.unwrap(), ["mine"]);
+    scene.engine().remove(&[scene.bucket_id()]).await.unwrap();
+}
+
+/// The probe with a bucket of the administrator's, of `key` in the scene's bucket.
+fn probe_with_a_lure(scene: &Scene, key: &str, secret: &str) -> mlops_core::Probe {
+    mlops_core::Probe {
+        name: "app/files".to_owned(),
+        kind: PROBE.to_owned(),
+        component: "app".parse().unwrap(),
+        needs: [].into(),
+        spec: mlops_core::to_spec(&serde_json::json!({
+            "server": "s3", "region": REGION, "access_key": key, "secret_key": secret,
+            "bucket": scene.name, "admin": admin_spec(),
+        }))
+        .unwrap(),
+    }
+}
+
+async fn a_key_that_gets_in_everywhere_is_found_out(scene: Scene) {
+    scene.engine().up().await.unwrap();
+    let prober = S3Prober::new(scene.world.connect());
+    let probe = probe_with_a_lure(&scene, TestVersity::ACCESS_KEY, "s3/admin-secret");
+    let findings = prober.probe(&probe, &scene.engine().cx).await.unwrap();
+    let failures: Vec<_> = findings.iter().map(|found| &found.failure).collect();
+    let [None, Some(failure), None] = failures.as_slice() else {
+        panic!("{findings:?}");
+    };
+    assert!(format!("{failure:?}").contains("it was allowed"));
+    assert!(
+        findings[1]
+            .claim
+            .ends_with("is refused on a bucket that is not its own")
+    );
+    assert!(no_lure_is_left(&scene).await);
+    scene.engine().remove(&[scene.bucket_id()]).await.unwrap();
+}
+
+async fn a_bucket_that_a_killed_probe_left_is_taken_away(scene: Scene) {
+    scene.engine().up().await.unwrap();
+    let admin = scene.admin().await;
+    // Old enough: with our mark, without any mark, of another platform, and without a mark but with content.
+    let number = std::process::id();
+    let name = |letter: char| {
+        let random: String = std::iter::repeat_n(letter, 12).collect();
+        format!("mlops-probe-1{number:09}-{random}")
+    };
+    let (ours, bare, others, full) = (name('a'), name('b'), name('c'), name('d'));
+    for (bucket, platform) in [
+        (&ours, scene.name.as_str()),
+        (&bare, "somebody"),
+        (&others, "somebody"),
+        (&full, "somebody"),
+    ] {
+        let tags = [("mlops-probe".to_owned(), platform.to_owned())].into();
+        let bucket = bucket.parse().unwrap();
+        let owner = Some(TestVersity::ACCESS_KEY);
+        admin.create_bucket(&bucket, owner, &tags).await.unwrap();
+        admin.set_tags(&bucket, &tags).await.unwrap();
+    }
+    // Tags go last: another test's probe may look at any time.
+    for bucket in [&ours, &full] {
+        scene.put_object(bucket).await;
+    }
+    for bucket in [&bare, &full] {
+        let none = std::collections::BTreeMap::new();
+        admin
+            .set_tags(&bucket.parse().unwrap(), &none)
+            .await
+            .unwrap();
+    }
+    let prober = S3Prober::new(scene.world.connect());
+    let probe = probe_with_a_lure(&scene, &scene.name, "app/secret-key");
+    let findings = prober.probe(&probe, &scene.engine().cx).await.unwrap();
+    assert!(
+        findings.iter().all(|found| found.failure.is_none()),
+        "{findings:?}"
+    );
+    let left = lures(&scene).await;
+    assert!(!left.contains(&ours) && !left.contains(&bare), "{left:?}");
+    assert!(left.contains(&others) && left.contains(&full), "{left:?}");
+    for bucket in [&others, &full] {
+        let bucket = bucket.parse().unwrap();
+        admin.empty_bucket(&bucket).await.unwrap();
+        admin.delete_bucket(&bucket).await.unwrap();
+    }
     scene.engine().remove(&[scene.bucket_id()]).await.unwrap();
 }
 
@@ -627,4 +754,6 @@ contract! {
     a_bucket_without_owner_needs_no_admin_interface
     the_probe_proves_the_binding
     a_probe_takes_away_what_a_killed_one_left
+    a_key_that_gets_in_everywhere_is_found_out
+    a_bucket_that_a_killed_probe_left_is_taken_away
 }
