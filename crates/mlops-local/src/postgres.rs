@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use mlops_core::{Error, ErrorKind, Result, SecretText};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::files::{self, io_error};
@@ -15,6 +16,11 @@ use crate::supervisor::Account;
 /// The oldest version that works: older ones are no longer supported by their makers
 /// (<https://www.postgresql.org/support/versioning/>).
 pub const OLDEST: u32 = 14;
+
+/// One statement a line, as the server takes them when it runs for one user
+/// (<https://www.postgresql.org/docs/current/app-postgres.html>).
+const CLOSE: &str = "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC;\n\
+                     REVOKE CONNECT ON DATABASE template1 FROM PUBLIC;\n";
 
 /// A PostgreSQL server's programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,28 +266,36 @@ pub(crate) async fn init(
     files::create_private(&password_file, password.expose().as_bytes())?;
     give(&password_file)?;
     let data = workshop.path().join("data");
-    let mut command = initdb(program, workshop.path(), superuser);
-    let output = command.output().await.map_err(failed)?;
+    let made = initdb(program, workshop.path(), superuser).output().await;
     files::remove_file(&password_file)?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let kind = if said.contains("No space left on device") {
-            ErrorKind::Exhausted
-        } else {
-            ErrorKind::Failed
-        };
-        return Err(Error::new(kind, doing()).with_source(format!(
-            "`initdb` ended with {}: {}",
-            output.status,
-            said.trim()
-        )));
-    }
+    check(&doing, "initdb", &made.map_err(failed)?)?;
+    let closed = close(program, workshop.path()).await.map_err(failed)?;
+    check(&doing, "postgres --single", &closed)?;
     fs::rename(&data, folder).map_err(failed)
+}
+
+/// An error when a program did not end well.
+fn check(doing: &impl Fn() -> String, program: &str, output: &Output) -> Result<()> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let kind = if said.contains("No space left on device") {
+        ErrorKind::Exhausted
+    } else {
+        ErrorKind::Failed
+    };
+    Err(Error::new(kind, doing()).with_source(format!(
+        "`{program}` ended with {}: {}",
+        output.status,
+        said.trim()
+    )))
 }
 
 /// The command that makes `data` in a folder with the file `password`.
 fn initdb(program: &PostgresProgram, workshop: &Path, superuser: &str) -> Command {
     let mut command = Command::new(program.bin.join("initdb"));
+    confine(&mut command, program, workshop);
     command
         .arg("-D")
         .arg(workshop.join("data"))
@@ -294,7 +308,34 @@ fn initdb(program: &PostgresProgram, workshop: &Path, superuser: &str) -> Comman
             "--no-locale",
         ])
         .arg("--pwfile")
-        .arg(workshop.join("password"))
+        .arg(workshop.join("password"));
+    command
+}
+
+/// Lets nobody but superusers connect to the databases that every server has: a role has its own, and no others. The
+/// server runs on `data` for that alone, without a network.
+async fn close(program: &PostgresProgram, workshop: &Path) -> std::io::Result<Output> {
+    let mut command = Command::new(program.server());
+    confine(&mut command, program, workshop);
+    let mut server = command
+        .arg("--single")
+        .arg("-D")
+        .arg(workshop.join("data"))
+        .args(["-c", "exit_on_error=on", "postgres"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut input) = server.stdin.take() {
+        // A server that ends early tells why by its status.
+        let _ = input.write_all(CLOSE.as_bytes()).await;
+    }
+    server.wait_with_output().await
+}
+
+/// Runs a program as the right user in a folder, with an empty environment.
+fn confine(command: &mut Command, program: &PostgresProgram, workshop: &Path) {
+    command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("LC_ALL", "C")
@@ -305,7 +346,6 @@ fn initdb(program: &PostgresProgram, workshop: &Path, superuser: &str) -> Comman
         // The standard library drops the other groups of root with it.
         command.uid(account.uid).gid(account.gid);
     }
-    command
 }
 
 #[cfg(test)]

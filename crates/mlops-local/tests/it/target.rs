@@ -261,6 +261,9 @@ async fn up_twice_down_and_up_again() {
         .await;
     let pid = platform.pid("postgres").await.unwrap();
     assert_unprivileged(pid);
+    // Whoever is no superuser is kept out of the databases that every server has.
+    let open = "select datname from pg_database where has_database_privilege('public', oid, 'connect') and datallowconn";
+    assert_eq!(platform.sql(open).await, [""; 0]);
     let cx = platform.target.context(&platform.graph, EventSink::none());
     let place = cx.endpoint(&"s3".parse().unwrap()).await.unwrap();
     let mut s3 = std::net::TcpStream::connect((place.host(), place.port())).unwrap();
