@@ -1,24 +1,29 @@
 //! How bindings are proven.
 
-use mlops_core::{Binding, Probe, ResourceId, Spec};
+use std::collections::BTreeMap;
+
+use mlops_core::{Binding, Probe, Resource, ResourceId, Spec};
 use serde_json::{Value, json};
 
 use super::work::Work;
 
 impl Work<'_> {
-    /// A probe for each database and bucket that is used: it works, and another consumer's does not.
+    /// A probe for each database and bucket that is used: it works, and another consumer's does not. On servers of our
+    /// own it is tried on something of the administrator's when there is no other consumer.
     pub(super) fn add_binding_probes(&mut self) {
         let databases = Others::new(&self.bindings, "postgres", "database", "role");
         let buckets = Others::new(&self.bindings, "s3", "bucket", "access-key");
+        let ours = OurServers::new(&self.resources);
         let mut probes = Vec::new();
         for binding in &self.bindings {
             let fact = |name: &str| binding.facts.get(name).cloned().unwrap_or_default();
             let (kind, resource, other, spec) = match binding.capability.as_str() {
                 "postgres" => {
                     let other = databases.beside(&fact("role"));
+                    let tried = other.or_else(|| ours.closed_database(&fact("database")));
                     let spec = json!({
                         "server": binding.service, "database": fact("database"), "role": fact("role"),
-                        "password": binding.secrets.get("password"), "other_database": other,
+                        "password": binding.secrets.get("password"), "other_database": tried,
                     });
                     ("postgres-binding", "postgres-database", other, spec)
                 }
@@ -28,6 +33,7 @@ impl Work<'_> {
                         "server": binding.service, "region": fact("region"),
                         "access_key": fact("access-key"), "secret_key": binding.secrets.get("secret-key"),
                         "bucket": fact("bucket"), "other_bucket": other,
+                        "admin": ours.bucket_admin(&fact("bucket")),
                     });
                     ("s3-binding", "s3-bucket", other, spec)
                 }
@@ -54,6 +60,45 @@ pub(super) fn into_spec(value: Value) -> Spec {
     match value {
         Value::Object(fields) => fields,
         _ => Spec::new(),
+    }
+}
+
+/// What the administrators have on the servers that the platform runs itself.
+struct OurServers<'a> {
+    resources: BTreeMap<&'a ResourceId, &'a Resource>,
+}
+
+impl<'a> OurServers<'a> {
+    fn new(resources: &'a [Resource]) -> Self {
+        let kinds = ["s3-bucket", "postgres-database", "data-folder"];
+        let resources = resources
+            .iter()
+            .filter(|resource| kinds.contains(&resource.id.kind().as_str()))
+            .map(|resource| (&resource.id, resource));
+        Self {
+            resources: resources.collect(),
+        }
+    }
+
+    /// The resource, with the component whose process it lives in.
+    fn hosted(&self, kind: &str, name: &Value) -> Option<(&'a Resource, &'a ResourceId)> {
+        let id = ResourceId::new(kind, name.as_str()?);
+        let resource = *self.resources.get(&id)?;
+        Some((resource, resource.within.as_ref()?))
+    }
+
+    /// The administrator's own database, which is closed to everybody else in data folders that we make.
+    fn closed_database(&self, database: &Value) -> Option<&'a Value> {
+        let (resource, host) = self.hosted("postgres-database", database)?;
+        let folder = ResourceId::new("data-folder", host.name());
+        let layout = self.resources.get(&folder)?.spec.get("layout")?;
+        let closed = resource.spec.get("admin")?.get("database")?;
+        (layout == "postgres" && closed == "postgres" && closed != database).then_some(closed)
+    }
+
+    /// Who can make a bucket that the consumer must be kept out of.
+    fn bucket_admin(&self, bucket: &Value) -> Option<&'a Value> {
+        self.hosted("s3-bucket", bucket)?.0.spec.get("admin")
     }
 }
 

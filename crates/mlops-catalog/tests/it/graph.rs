@@ -9,6 +9,7 @@ use mlops_catalog::{Catalog, load, resolve};
 use mlops_core::process::ProcessSpec;
 use mlops_core::template::{Scope, render};
 use mlops_core::{Endpoint, Graph, Platform, ResourceId, SecretText, Spec};
+use serde_json::Value;
 
 fn graph(text: &str) -> Graph {
     let catalog = Catalog::embedded();
@@ -26,6 +27,11 @@ fn spec<'g>(graph: &'g Graph, name: &str) -> &'g Spec {
         .find(&id(name))
         .unwrap_or_else(|| panic!("no {name}"))
         .spec
+}
+
+fn probe<'g>(graph: &'g Graph, name: &str) -> &'g Spec {
+    let found = graph.probes.iter().find(|probe| probe.name == name);
+    &found.unwrap().spec
 }
 
 #[test]
@@ -68,7 +74,7 @@ fn an_external_postgres_takes_the_components_place() {
     let role = graph.find(&id("postgres-role/mlflow")).unwrap();
     assert_eq!(role.within, None);
     assert_eq!(
-        serde_json::Value::Object(role.spec.clone()),
+        Value::Object(role.spec.clone()),
         serde_json::json!({
             "server": "postgres", "role": "mlflow", "password": "mlflow/postgres-password",
             "admin": { "user": "root", "password": "external/postgres-password", "database": "postgres" },
@@ -88,6 +94,8 @@ fn an_external_postgres_takes_the_components_place() {
         .as_object()
         .unwrap();
     assert!(!ports.contains_key("postgres"));
+    // Nothing was closed there for the probe.
+    assert_eq!(probe(&graph, "mlflow/store")["other_database"], Value::Null);
 }
 
 #[test]
@@ -109,6 +117,10 @@ fn an_external_s3_gives_its_key_to_all_or_makes_one_each() {
     let made = graph(&format!("{text}    keys: made\n"));
     assert_eq!(spec(&made, "s3-key/mlflow")["access_key"], "mlflow");
     assert_eq!(spec(&made, "s3-bucket/mlflow")["owner"], "mlflow");
+    // The probe makes no bucket on a server of others.
+    for graph in [given, made] {
+        assert_eq!(probe(&graph, "mlflow/artifacts")["admin"], Value::Null);
+    }
 }
 
 #[test]
