@@ -13,7 +13,11 @@ use crate::shell::capture;
 const STARTS_PER_ROUND: u32 = 5;
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(&["--package", "mlops-bin", "--bin", "mlops"], "mlops")?;
+    let program = release(
+        arguments,
+        &["--package", "mlops-bin", "--bin", "mlops"],
+        "mlops",
+    )?;
 
     let help = capture(Command::new(&program).arg("--help"))?;
     ensure!(

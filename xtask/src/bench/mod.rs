@@ -6,11 +6,16 @@
 
 mod command;
 mod figure;
+mod home;
+mod inference;
 mod machine;
+mod memory;
+mod mlflow_client;
 mod page;
 mod plan;
 mod s3;
 mod server;
+mod up;
 
 use std::process::Command;
 
@@ -31,6 +36,9 @@ pub(crate) struct BenchArguments {
     /// How often each thing is measured. An odd number has a median that was measured.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(3..))]
     rounds: u32,
+    /// Measure the release programs that were built before.
+    #[arg(long)]
+    built: bool,
 }
 
 /// One benchmark.
@@ -52,6 +60,16 @@ struct Results {
 /// Every benchmark, in the order of the page.
 const ALL: &[Bench] = &[
     Bench {
+        name: "up",
+        title: "From nothing to a model that answers",
+        measure: up::measure,
+    },
+    Bench {
+        name: "cold",
+        title: "The same with nothing cached",
+        measure: up::measure_cold,
+    },
+    Bench {
         name: "command",
         title: "The command itself",
         measure: command::measure,
@@ -66,12 +84,27 @@ const ALL: &[Bench] = &[
         title: "The embedded S3 server",
         measure: s3::measure,
     },
+    Bench {
+        name: "memory",
+        title: "The supervisor's memory",
+        measure: memory::measure,
+    },
+    Bench {
+        name: "mlflow-client",
+        title: "The MLflow client",
+        measure: mlflow_client::measure,
+    },
+    Bench {
+        name: "inference",
+        title: "The inference client",
+        measure: inference::measure,
+    },
 ];
 
 pub(crate) fn bench(arguments: &BenchArguments) -> Result<()> {
     if arguments.list {
         for bench in ALL {
-            say(format_args!("{:10} {}", bench.name, bench.title));
+            say(format_args!("{:13} {}", bench.name, bench.title));
         }
         return Ok(());
     }
@@ -114,8 +147,10 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Bench>> {
 }
 
 /// Builds a program as users get it and hands back its path.
-fn release(what: &[&str], path: &str) -> Result<std::path::PathBuf> {
-    run(cargo(["build", "--release", "--quiet"]).args(what))?;
+fn release(arguments: &BenchArguments, what: &[&str], path: &str) -> Result<std::path::PathBuf> {
+    if !arguments.built {
+        run(cargo(["build", "--release", "--quiet"]).args(what))?;
+    }
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |folder| root().join(folder));
     Ok(target.join("release").join(path))

@@ -15,7 +15,11 @@ use crate::shell::{capture, root};
 const LINEAR: f64 = 1.2;
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(&["--package", "mlops-bin", "--bin", "mlops"], "mlops")?;
+    let program = release(
+        arguments,
+        &["--package", "mlops-bin", "--bin", "mlops"],
+        "mlops",
+    )?;
     let folder = root().join("target/bench");
     fs::create_dir_all(&folder)?;
     let scratch = tempfile::tempdir_in(&folder)?;

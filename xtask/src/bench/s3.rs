@@ -73,8 +73,13 @@ impl Side {
 }
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let load = release(&["--package", "mlops-bench", "--bin", "s3_load"], "s3_load")?;
+    let load = release(
+        arguments,
+        &["--package", "mlops-bench", "--bin", "s3_load"],
+        "s3_load",
+    )?;
     let ours = release(
+        arguments,
         &["--package", "mlops-s3-server", "--example", "serve"],
         "examples/serve",
     )?;

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 /// How long a server may take until it accepts connections.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_mins(2);
 
-/// Killed when dropped; its data are below the benchmark's own folder.
+/// How long a server may take to end by itself when it is told to.
+const STOP: Duration = Duration::from_secs(10);
+
+/// Stopped when dropped; its data are below the benchmark's own folder.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
@@ -51,6 +54,29 @@ impl Server {
         Ok(server)
     }
 
+    /// Waits until a GET of `path` is answered with 200.
+    pub(super) fn wait_for_http(&self, path: &str) -> Result<()> {
+        let deadline = Instant::now() + START;
+        let url = format!("http://{}{path}", self.address);
+        let mut ask = Command::new("curl");
+        ask.args([
+            "--silent",
+            "--fail",
+            "--max-time",
+            "10",
+            "--output",
+            "/dev/null",
+            &url,
+        ]);
+        while !ask.status().context("`curl` is needed")?.success() {
+            if Instant::now() > deadline {
+                bail!("{url} is not answered");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     /// Seconds of processor time so far, user and system.
     pub(super) fn processor_seconds(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
@@ -88,7 +114,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
+        // Told first, so that it stops the processes that it started. Whatever fails here, the kill below does not.
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        let deadline = Instant::now() + STOP;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
