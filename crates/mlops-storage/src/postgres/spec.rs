@@ -78,5 +78,5 @@ pub struct BindingProbeSpec {
     /// A database that it must not get into: another one of the platform, or the administrator's on a server that the
     /// platform made.
     #[serde(default)]
-    pub other_database: Option<DatabaseName>,
+    pub other_database: Option<String>,
 }

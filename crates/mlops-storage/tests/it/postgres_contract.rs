@@ -522,7 +522,7 @@ async fn broken_claims(
         database: database.parse().unwrap(),
         role: scene.name.parse().unwrap(),
         password: "app/password".parse().unwrap(),
-        other_database: other_database.map(|name| name.parse().unwrap()),
+        other_database: other_database.map(str::to_owned),
     };
     let probe = mlops_core::Probe {
         name: "app/store".to_owned(),
