@@ -1,12 +1,14 @@
 //! A world that kills: runs work until a chosen write, drops it there, and lets it begin again.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use mlops_core::hook::WriteHook;
 use mlops_core::{Error, ErrorKind, Result};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 
 /// What happens at one point of a run.
@@ -20,22 +22,46 @@ pub enum Trouble {
     FaultAt(usize),
 }
 
+/// How often a point gives way to the rest of the run at most.
+const MOST_YIELDS: u8 = 4;
+
 /// A hook that counts the points of a run and lets trouble in at one of them.
 #[derive(Debug)]
 pub struct TroubleHook {
     trouble: Trouble,
     points: AtomicUsize,
     killed: Notify,
+    order: Option<Mutex<StdRng>>,
 }
 
 impl TroubleHook {
     /// A hook for one run.
     pub fn new(trouble: Trouble) -> Arc<Self> {
+        Self::with_order(trouble, None)
+    }
+
+    /// A hook for one run in an order of its own: at every point it lets other work pass a few times. The same seed
+    /// gives the same order again.
+    pub fn shuffled(trouble: Trouble, seed: u64) -> Arc<Self> {
+        Self::with_order(trouble, Some(Mutex::new(StdRng::seed_from_u64(seed))))
+    }
+
+    fn with_order(trouble: Trouble, order: Option<Mutex<StdRng>>) -> Arc<Self> {
         Arc::new(Self {
             trouble,
             points: AtomicUsize::new(0),
             killed: Notify::new(),
+            order,
         })
+    }
+
+    /// How often this point gives way.
+    fn yields(&self) -> u8 {
+        let Some(order) = &self.order else {
+            return 0;
+        };
+        let mut random = order.lock().unwrap_or_else(PoisonError::into_inner);
+        random.random_range(0..=MOST_YIELDS)
     }
 
     /// How many points the run has passed: two for each write.
@@ -53,6 +79,9 @@ impl TroubleHook {
     }
 
     async fn point(&self, what: &str) -> Result<()> {
+        for _ in 0..self.yields() {
+            tokio::task::yield_now().await;
+        }
         let point = self.points.fetch_add(1, Ordering::SeqCst);
         match self.trouble {
             Trouble::KillAt(at) if at == point => {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use mlops_core::hook::{Hook, NoHook};
-use mlops_core::{ComponentName, Result, ServiceName};
+use mlops_core::{ComponentName, Result, SecretText, ServiceName};
 
 use crate::storage::{Layout, NewData, Size, StorageApi};
 
@@ -18,6 +18,7 @@ pub struct FakeStorage {
 struct Disk {
     ports: BTreeMap<ServiceName, u16>,
     data: BTreeMap<String, Layout>,
+    superusers: BTreeMap<String, (String, SecretText)>,
 }
 
 impl Default for FakeStorage {
@@ -43,6 +44,11 @@ impl FakeStorage {
     pub fn with_hook(mut self, hook: Hook) -> Self {
         self.hook = hook;
         self
+    }
+
+    /// The superuser that a PostgreSQL data folder was made with, and its password.
+    pub fn superuser(&self, component: &str) -> Option<(String, SecretText)> {
+        self.disk().superusers.get(component).cloned()
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -92,13 +98,22 @@ impl StorageApi for FakeStorage {
         if self.disk().data.contains_key(component) {
             return Ok(());
         }
-        let layout = match how {
-            NewData::Plain => Layout::Plain,
-            NewData::Postgres { program, .. } => Layout::Postgres(program.major),
+        let (layout, superuser) = match how {
+            NewData::Plain => (Layout::Plain, None),
+            NewData::Postgres {
+                program,
+                superuser,
+                password,
+            } => {
+                let superuser = (superuser.clone(), password.clone());
+                (Layout::Postgres(program.major), Some(superuser))
+            }
         };
         let what = format!("make data folder {component}");
         self.write(&what, |disk| {
             disk.data.insert(component.to_owned(), layout);
+            let superuser = superuser.map(|superuser| (component.to_owned(), superuser));
+            disk.superusers.extend(superuser);
         })
         .await
     }
@@ -110,6 +125,7 @@ impl StorageApi for FakeStorage {
         let what = format!("remove data folder {component}");
         self.write(&what, |disk| {
             disk.data.remove(component);
+            disk.superusers.remove(component);
         })
         .await
     }

@@ -63,6 +63,21 @@ impl FakeSupervisor {
         }
     }
 
+    /// What a process was started with; `None` when there is none of that name.
+    pub fn rendered(&self, name: &str) -> Option<RenderedProcess> {
+        let world = self.world();
+        world.kept.get(name).map(|(process, _)| process.clone())
+    }
+
+    /// Whether a process answers.
+    pub fn is_ready(&self, name: &str) -> bool {
+        let world = self.world();
+        world
+            .kept
+            .get(name)
+            .is_some_and(|(_, status)| status.is_ready())
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -148,6 +148,17 @@ impl FakePostgres {
         }
     }
 
+    /// Lets only its owner and superusers into a database from now on.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such database.
+    pub fn close(&self, database: &str) -> Result<()> {
+        self.database(database, "close a database", |found| {
+            found.facts.public_connect = false;
+        })
+    }
+
     /// Puts a table into a database, as somebody else would.
     ///
     /// # Errors
