@@ -11,6 +11,14 @@ use serde_json::{Value, json};
 use super::work::{Bound, Member, Provider, Providers, Work};
 use crate::component::{Alphabet, Need};
 
+/// The secrets of a component's own. What it keeps may be of use only with them, such as the password that a server
+/// wrote into its database: so its data needs them, and is never kept without.
+fn own_secrets(member: &Member<'_>) -> Vec<SecretName> {
+    let own = member.component.secrets.keys();
+    own.filter_map(|label| SecretName::of(member.name(), label).ok())
+        .collect()
+}
+
 impl Work<'_> {
     /// The binding `name` of a component, with its resources.
     pub(super) fn bind(
@@ -203,6 +211,8 @@ impl Work<'_> {
             );
         }
         let id = ResourceId::new("postgres-database", database.as_str());
+        let own = own_secrets(member);
+        let secrets: Vec<&SecretName> = secrets.into_iter().chain(&own).collect();
         let mut resource: Resource = self
             .hosted(id.clone(), member.name(), provider, &secrets)
             .with_need(role_id);
@@ -249,7 +259,9 @@ impl Work<'_> {
         let region = region.unwrap_or_else(|| json!("us-east-1"));
         let server = &provider.service;
         let id = ResourceId::new("s3-bucket", bucket.as_str());
-        let mut resource = self.hosted(id.clone(), member.name(), provider, &[&admin_secret]);
+        let own = own_secrets(member);
+        let secrets: Vec<&SecretName> = own.iter().chain([&admin_secret]).collect();
+        let mut resource = self.hosted(id.clone(), member.name(), provider, &secrets);
         let (key, secret) = if provider.makes_keys {
             let own = need.access_key.clone();
             let key = own.unwrap_or_else(|| member.name().to_string());

@@ -1,6 +1,8 @@
 //! Tests of the catalogue as a user of the crate sees it.
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod folder;
