@@ -1,6 +1,7 @@
 //! The way back: users before what they need, data only by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::{Action, Change, Direction, Plan, Rules};
 use crate::digest::Digest;
@@ -26,7 +27,7 @@ pub fn plan_removal(
     let resources: Vec<&Resource> = graph.ordered().chain(&observation.strays).collect();
     let fates = Fates::new(&resources, observation, data);
     check_named(&resources, observation, &fates, data)?;
-    let changes = removals(&resources, |resource| {
+    let mut changes = removals(&resources, |resource| {
         let shared = rules
             .get(resource.id.kind())
             .is_some_and(|rules| rules.shared);
@@ -36,6 +37,8 @@ pub fn plan_removal(
             fates.action(resource, graph, observation)
         }
     });
+    fates.hold_back(&resources, &mut changes);
+    let changes = in_order(changes);
     Ok(Plan {
         format: 1,
         platform: graph.platform.clone(),
@@ -84,8 +87,8 @@ fn check_named(
 }
 
 pub(super) struct Fates {
-    /// Goes together with the data folder of what it lives in.
-    covered: BTreeSet<ResourceId>,
+    /// Goes together with other data that is named, such as the data folder of what it lives in.
+    covered: BTreeMap<ResourceId, BTreeSet<ResourceId>>,
     /// Stays: unnamed data, and what that needs.
     kept: BTreeSet<ResourceId>,
 }
@@ -100,39 +103,32 @@ impl Fates {
             .iter()
             .map(|resource| (&resource.id, *resource))
             .collect();
-        let is_named_data = |id: &ResourceId| {
-            data.contains(id) && by_id.get(id).is_some_and(|resource| resource.holds_data)
-        };
-        let mut covered = BTreeSet::new();
-        for resource in resources {
-            let host = resource.within.as_ref().and_then(|host| by_id.get(host));
-            let lives_in_it = host
-                .is_some_and(|host| covered.contains(&host.id) || !host.needs.is_disjoint(data));
-            // Data that rests in other data goes with that: a registered model with its database.
-            let rests_on_it = resource.holds_data
-                && resource
-                    .needs
-                    .iter()
-                    .any(|need| covered.contains(need) || is_named_data(need));
-            if lives_in_it || (rests_on_it && !data.contains(&resource.id)) {
-                covered.insert(resource.id.clone());
-            }
-        }
+        let covered = cover(resources, &by_id, data);
         let hosts: BTreeSet<&ResourceId> = resources
             .iter()
             .filter_map(|resource| resource.within.as_ref())
             .collect();
         let mut kept = BTreeSet::new();
-        let mut open: Vec<&Resource> = resources
-            .iter()
-            .copied()
-            .filter(|resource| {
-                resource.holds_data
-                    && !data.contains(&resource.id)
-                    && !covered.contains(&resource.id)
-                    && is_there(resource, observation)
-            })
-            .collect();
+        let mut staying: BTreeSet<&ResourceId> = BTreeSet::new();
+        let mut open: Vec<&Resource> = Vec::new();
+        for resource in resources.iter().copied() {
+            if !resource.holds_data
+                || data.contains(&resource.id)
+                || covered.contains_key(&resource.id)
+            {
+                continue;
+            }
+            let host = resource.within.as_ref().and_then(|host| by_id.get(host));
+            // What lives in a server that does not run cannot be seen: it may be there while what it rests on is.
+            let rests = host.is_some_and(|host| {
+                let mut below = host.needs.iter().chain(&resource.needs);
+                !is_there(host, observation) && below.any(|need| staying.contains(need))
+            });
+            if rests || is_there(resource, observation) {
+                staying.insert(&resource.id);
+                open.push(resource);
+            }
+        }
         while let Some(resource) = open.pop() {
             if kept.insert(resource.id.clone()) {
                 open.extend(
@@ -149,13 +145,38 @@ impl Fates {
         Self { covered, kept }
     }
 
+    /// What needs nothing itself, such as a secret, outlives the data of those that need it, also where that goes with
+    /// other data: a run that is cut off leaves no data without its password.
+    fn hold_back(&self, resources: &[&Resource], changes: &mut [Change]) {
+        let mut until: BTreeMap<&ResourceId, BTreeSet<&ResourceId>> = BTreeMap::new();
+        for resource in resources {
+            if let Some(with) = self.covered.get(&resource.id) {
+                for need in &resource.needs {
+                    until.entry(need).or_default().extend(with);
+                }
+            }
+        }
+        let bare: BTreeSet<&ResourceId> = resources
+            .iter()
+            .filter(|resource| resource.needs.is_empty() && !resource.holds_data)
+            .map(|resource| &resource.id)
+            .collect();
+        for change in changes {
+            if bare.contains(&change.id)
+                && let Some(with) = until.remove(&change.id)
+            {
+                change.after.extend(with.into_iter().cloned());
+            }
+        }
+    }
+
     /// Whether it goes together with other data that is named.
     fn rests_in(&self, resource: &Resource, data: &BTreeSet<ResourceId>) -> bool {
-        self.covered.contains(&resource.id)
+        self.covered.contains_key(&resource.id)
             || resource
                 .needs
                 .iter()
-                .any(|need| self.covered.contains(need) || data.contains(need))
+                .any(|need| self.covered.contains_key(need) || data.contains(need))
     }
 
     /// Whether it stays: unnamed data, or something that such data needs.
@@ -164,7 +185,7 @@ impl Fates {
     }
 
     fn action(&self, resource: &Resource, graph: &Graph, observation: &Observation) -> Action {
-        if self.covered.contains(&resource.id) {
+        if self.covered.contains_key(&resource.id) {
             return Action::Nothing;
         }
         if self.kept.contains(&resource.id) {
@@ -182,6 +203,36 @@ impl Fates {
     }
 }
 
+/// What goes together with named data, and with which: what lives in a server with the server's data folder, and data
+/// with the data that it rests on, such as a registered model with its database.
+fn cover(
+    resources: &[&Resource],
+    by_id: &BTreeMap<&ResourceId, &Resource>,
+    data: &BTreeSet<ResourceId>,
+) -> BTreeMap<ResourceId, BTreeSet<ResourceId>> {
+    let is_data = |id: &ResourceId| by_id.get(id).is_some_and(|resource| resource.holds_data);
+    let mut covered: BTreeMap<ResourceId, BTreeSet<ResourceId>> = BTreeMap::new();
+    for resource in resources {
+        let mut with: BTreeSet<ResourceId> = BTreeSet::new();
+        if let Some(host) = resource.within.as_ref().and_then(|host| by_id.get(host)) {
+            with.extend(host.needs.intersection(data).cloned());
+            with.extend(covered.get(&host.id).into_iter().flatten().cloned());
+        }
+        if resource.holds_data && !data.contains(&resource.id) {
+            for need in &resource.needs {
+                with.extend(covered.get(need).into_iter().flatten().cloned());
+                if data.contains(need) && is_data(need) {
+                    with.insert(need.clone());
+                }
+            }
+        }
+        if !with.is_empty() {
+            covered.insert(resource.id.clone(), with);
+        }
+    }
+    covered
+}
+
 /// A stray was found by looking for it; anything else has an entry.
 fn is_there(resource: &Resource, observation: &Observation) -> bool {
     match observation.entries.get(&resource.id) {
@@ -193,7 +244,44 @@ fn is_there(resource: &Resource, observation: &Observation) -> bool {
     }
 }
 
-/// Removals in reverse order: each comes after those that need it.
+/// The changes in an order in which each comes after what it waits for, otherwise as they were.
+fn in_order(changes: Vec<Change>) -> Vec<Change> {
+    let places: BTreeMap<ResourceId, usize> = changes
+        .iter()
+        .enumerate()
+        .map(|(place, change)| (change.id.clone(), place))
+        .collect();
+    let mut missing = vec![0_usize; changes.len()];
+    let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); changes.len()];
+    for (place, (change, missing)) in changes.iter().zip(&mut missing).enumerate() {
+        for before in change.after.iter().filter_map(|id| places.get(id)) {
+            *missing += 1;
+            if let Some(waiting) = waiting.get_mut(*before) {
+                waiting.push(place);
+            }
+        }
+    }
+    let free = missing.iter().enumerate().filter(|(_, count)| **count == 0);
+    let mut free: BinaryHeap<Reverse<usize>> = free.map(|(place, _)| Reverse(place)).collect();
+    let mut rest: Vec<Option<Change>> = changes.into_iter().map(Some).collect();
+    let mut ordered = Vec::with_capacity(rest.len());
+    while let Some(Reverse(place)) = free.pop() {
+        ordered.extend(rest.get_mut(place).and_then(Option::take));
+        for next in waiting.get(place).into_iter().flatten() {
+            if let Some(count) = missing.get_mut(*next) {
+                *count -= 1;
+                if *count == 0 {
+                    free.push(Reverse(*next));
+                }
+            }
+        }
+    }
+    // Things found in the world cannot be trusted to have no circle; then any order will do.
+    ordered.extend(rest.into_iter().flatten());
+    ordered
+}
+
+/// Removals in reverse order: each comes after those that need it or wait for it.
 pub(super) fn removals(
     resources: &[&Resource],
     action: impl Fn(&Resource) -> Action,
@@ -201,7 +289,8 @@ pub(super) fn removals(
     let ids: BTreeSet<&ResourceId> = resources.iter().map(|resource| &resource.id).collect();
     let mut users: BTreeMap<&ResourceId, BTreeSet<ResourceId>> = BTreeMap::new();
     for resource in resources {
-        for need in resource.needs.iter().filter(|need| ids.contains(need)) {
+        let needs = resource.needs.iter().chain(&resource.awaits);
+        for need in needs.filter(|need| ids.contains(need)) {
             users.entry(need).or_default().insert(resource.id.clone());
         }
     }
