@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Credentials, again_once, connect, no_such_action, unknown};
 use crate::registry::{
-    ConnectRegistry, PLATFORM_TAG, Sample, Tagged, register_sample, remove_registered,
+    ConnectRegistry, PLATFORM_TAG, Sample, Tagged, logged_of_samples, register_sample,
+    remove_registered,
 };
 
 /// What a resource of kind `registered-model` says.
@@ -56,21 +57,28 @@ impl RegisteredModelProvider {
         let spec: RegisteredModelSpec = resource.typed()?;
         let registry = connect(&*self.connect, &spec.server, &spec.credentials, cx).await?;
         let found = registry.find_registered_model(spec.model.as_str()).await?;
-        let Some(found) = found else {
-            return Ok(Observed::Absent);
+        let tagged = match &found {
+            Some(found) => Tagged::of(found, &cx.platform),
+            // Files without a model are what an interrupted removal left.
+            None => match logged_of_samples(&*registry, &cx.platform, &spec.model).await? {
+                left if left.is_empty() => return Ok(Observed::Absent),
+                _ => Tagged::Half,
+            },
         };
         let mut fields = to_spec(&spec)?;
-        let owner = match Tagged::of(&found, &cx.platform) {
+        let owner = match tagged {
             Tagged::Ours => Owner::Ours,
             Tagged::Half => {
                 // What is missing is what the alias stands for; it is set last.
                 fields.insert("alias".to_owned(), serde_json::Value::Null);
                 Owner::Ours
             }
-            Tagged::Other => Owner::Other(match found.tags.get(PLATFORM_TAG) {
-                Some(platform) => format!("it belongs to platform `{platform}`"),
-                None => "it was registered by somebody else".to_owned(),
-            }),
+            Tagged::Other => Owner::Other(
+                match found.and_then(|found| found.tags.get(PLATFORM_TAG).cloned()) {
+                    Some(platform) => format!("it belongs to platform `{platform}`"),
+                    None => "it was registered by somebody else".to_owned(),
+                },
+            ),
         };
         Ok(Observed::Found(Found {
             fields,

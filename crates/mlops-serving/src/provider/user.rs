@@ -78,7 +78,8 @@ impl MlflowUserProvider {
         let role = user.roles.iter().find(|role| role.name == name);
         let signs_in = self.signs_in(spec, cx).await?;
         let mut fields = to_spec(spec)?;
-        if signs_in != Some(true) {
+        // Without the role it was cut off between the user and its mark: making sure of it once more completes it.
+        if signs_in != Some(true) || role.is_none() {
             fields.insert("password".to_owned(), Value::Null);
         }
         let granted = role.map(|role| role.grants.as_slice()).unwrap_or_default();

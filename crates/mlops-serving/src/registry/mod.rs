@@ -17,6 +17,7 @@ use mlops_core::{Endpoint, Result, SecretText};
 pub use mlflow::ConnectMlflow;
 pub use mlmodel::MlModel;
 pub use resolve::{ModelUri, Resolved, resolve};
+pub(crate) use sample::logged_of_samples;
 pub use sample::{Sample, Tagged, register_sample, remove_registered};
 
 use crate::mlflow::{

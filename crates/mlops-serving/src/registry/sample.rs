@@ -207,19 +207,30 @@ pub async fn remove_registered(
         )
         .with_source("it does not bear this platform's mark"));
     }
+    // Before its files: a registered model without them would be taken for a whole one when a kill comes between.
+    if found.is_some() {
+        registry.remove_registered_model(model.as_str()).await?;
+    }
+    for logged in logged_of_samples(registry, platform, model).await? {
+        registry.remove_logged_model(&logged.model_id).await?;
+    }
+    Ok(())
+}
+
+/// The logged models that came from samples for this model. Without a registered model they are what an interrupted
+/// removal left.
+pub(crate) async fn logged_of_samples(
+    registry: &dyn Registry,
+    platform: &PlatformName,
+    model: &ModelName,
+) -> Result<Vec<LoggedModel>> {
     let prefix = format!("{model}/");
-    let logged = registry
+    let mut logged = registry
         .find_logged_models(PLATFORM_TAG, platform.as_str())
         .await?;
-    for logged in logged {
-        let ours = logged
-            .tags
-            .get(REGISTERING_TAG)
-            .is_some_and(|origin| origin.starts_with(&prefix));
-        if ours {
-            registry.remove_logged_model(&logged.model_id).await?;
-        }
-    }
-    // Last, because by it the rest is known to be there.
-    registry.remove_registered_model(model.as_str()).await
+    logged.retain(|logged| {
+        let origin = logged.tags.get(REGISTERING_TAG);
+        origin.is_some_and(|origin| origin.starts_with(&prefix))
+    });
+    Ok(logged)
 }
