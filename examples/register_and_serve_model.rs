@@ -34,8 +34,8 @@ async fn recipe(mlflow: Mlflow, server: MlServer, argument: &str) -> anyhow::Res
     let switcher = Switcher::new(Arc::new(server), Arc::new(mlflow), platform, model, None);
     // The version must answer under another name before it takes the place of the one that is served.
     if !switcher.is_serving(&wanted).await? {
-        let switched = switcher.switch_to(&wanted).await?;
-        println!("switched in {} ms", switched.took_ms);
+        let done = switcher.switch_to(&wanted).await?;
+        println!("switched in {} ms", done.took_ms);
     }
     println!("version {} is served", wanted.version);
     Ok(())

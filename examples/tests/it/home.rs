@@ -51,7 +51,12 @@ impl Home {
     pub(crate) fn is_left_empty(&self) {
         let platforms = self.path().join("mlops/platforms");
         if let Ok(left) = std::fs::read_dir(&platforms) {
-            assert_eq!(left.count(), 0, "folders are left in {platforms:?}");
+            assert_eq!(
+                left.count(),
+                0,
+                "folders are left in {}",
+                platforms.display()
+            );
         }
         // The supervisor answers before it ends.
         let deadline = Instant::now() + Duration::from_secs(10);

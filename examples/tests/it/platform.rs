@@ -53,8 +53,10 @@ impl Platform {
         let up = made.session.up(UpOptions::default());
         let report = made.runtime.block_on(up).unwrap();
         if !report.succeeded() {
+            let failed = report.probes.iter().filter(|probe| !probe.passed());
+            let failed: Vec<_> = failed.collect();
             made.remove();
-            panic!("{report:#?}");
+            panic!("{:#?}\n{failed:#?}", report.first_failure());
         }
         made
     }
