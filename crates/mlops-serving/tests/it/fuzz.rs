@@ -144,7 +144,8 @@ fn deep_and_long_answers_pass() {
     let mut bomb = "a0: &a0 [x, x]\n".to_owned();
     for line in 1..40 {
         let before = line - 1;
-        bomb.push_str(&format!("a{line}: &a{line} [*a{before}, *a{before}]\n"));
+        let doubled = format!("a{line}: &a{line} [*a{before}, *a{before}]\n");
+        bomb.push_str(&doubled);
     }
     mlflow::mlflow_answer(bomb.as_bytes());
 }
