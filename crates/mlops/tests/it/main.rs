@@ -3,3 +3,6 @@
 
 mod engine;
 mod support;
+mod world;
+mod world_links;
+mod world_state;
