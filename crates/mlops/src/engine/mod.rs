@@ -185,7 +185,12 @@ impl Engine {
 
     /// Repeats a look at the world that a server did not answer: one that died a moment ago is said to be dead soon.
     async fn patiently<'a, T>(&self, look: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
-        let mut pauses = self.patience.pauses();
+        // A database server that was killed needs a while to recover; the servers over it answer 503 until then.
+        let longest = self.patience.longest_pause.min(Duration::from_secs(2));
+        let mut pauses = self
+            .patience
+            .pauses()
+            .chain(std::iter::repeat_n(longest, 8));
         loop {
             match look().await {
                 Err(error) if error.is_retryable() => match pauses.next() {
