@@ -169,6 +169,7 @@ async fn serve_grpc(stream: TcpStream, answer: OnGrpc) {
     let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(16 << 20)
         .initial_connection_window_size(16 << 20)
+        .max_frame_size(1 << 20)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }

@@ -1,20 +1,31 @@
 //! Between the values of this crate and the messages of gRPC.
 
+use std::collections::VecDeque;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use mlops_core::{ErrorKind, Result};
 use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::messages::{
     Choice, Contents, InferParameter, ModelInferRequest, ModelInferResponse, TensorMessage,
     WantedOutput,
 };
+use super::unary::{PREFIX, prefix};
 use crate::oip::datatype::Datatype;
 use crate::oip::error::strange;
 use crate::oip::message::{InferRequest, InferResponse};
 use crate::oip::tensor::{Parameter, Parameters, Tensor, TensorData};
 
-/// Writes a request, its tensors raw: the one form that has a place for every type.
-pub(super) fn encode(model: &str, request: &InferRequest) -> Bytes {
+/// The field of a request that holds its tensors, the last one of the message.
+const RAW_INPUT_CONTENTS: u32 = 7;
+
+/// Tensors up to this many bytes are copied: less work than sending them as a piece of their own.
+const SMALL: usize = 4 << 10;
+
+/// Writes a request with its prefix, its tensors raw: the one form that has a place for every type. Large tensors are
+/// pieces of their own, which are the memory that they were.
+pub(super) fn encode(model: &str, request: &InferRequest) -> VecDeque<Bytes> {
     let message = ModelInferRequest {
         model_name: model.to_owned(),
         model_version: String::new(),
@@ -26,13 +37,30 @@ pub(super) fn encode(model: &str, request: &InferRequest) -> Bytes {
             .iter()
             .map(|name| WantedOutput { name: name.clone() })
             .collect(),
-        raw_input_contents: request
-            .inputs
-            .iter()
-            .map(|tensor| tensor.data().as_wire().clone())
-            .collect(),
     };
-    message.encode_to_vec().into()
+    let tensors = || request.inputs.iter().map(|tensor| tensor.data().as_wire());
+    let raw_length: usize = tensors()
+        .map(|raw| key_len(RAW_INPUT_CONTENTS) + encoded_len_varint(raw.len() as u64) + raw.len())
+        .sum();
+    let length = message.encoded_len() + raw_length;
+    let mut head = BytesMut::with_capacity(PREFIX + length.min(message.encoded_len() + SMALL));
+    head.put_slice(&prefix(length));
+    message.encode_raw(&mut head);
+    let mut pieces = VecDeque::new();
+    for raw in tensors() {
+        encode_key(RAW_INPUT_CONTENTS, WireType::LengthDelimited, &mut head);
+        encode_varint(raw.len() as u64, &mut head);
+        if raw.len() <= SMALL {
+            head.put_slice(raw);
+        } else {
+            pieces.push_back(head.split().freeze());
+            pieces.push_back(raw.clone());
+        }
+    }
+    if !head.is_empty() {
+        pieces.push_back(head.freeze());
+    }
+    pieces
 }
 
 fn tensor_out(tensor: &Tensor) -> TensorMessage {
@@ -201,10 +229,26 @@ mod tests {
         let input = Tensor::new("x", [2], TensorData::from_vec(vec![1_u8, 2])).unwrap();
         let request =
             InferRequest::new([input.with_parameter("p", Parameter::Int(3))]).with_id("i");
+        let pieces = encode("m", &request);
+        assert_eq!(pieces.len(), 1);
         assert_eq!(
-            &*encode("m", &request),
-            b"\x0a\x01m\x1a\x01i\x2a\x16\x0a\x01x\x12\x05UINT8\x1a\x01\x02\x22\x07\x0a\x01p\x12\x02\x10\x03\x3a\x02\x01\x02"
+            pieces[0],
+            &b"\0\0\0\0\x22\x0a\x01m\x1a\x01i\x2a\x16\x0a\x01x\x12\x05UINT8\x1a\x01\x02\x22\x07\x0a\x01p\x12\x02\x10\x03\x3a\x02\x01\x02"[..]
         );
+    }
+
+    #[test]
+    fn large_tensors_are_not_copied() {
+        let small = Tensor::new("x", [2], TensorData::from_vec(vec![1_u8, 2])).unwrap();
+        let data = TensorData::from_vec(vec![7_u8; 5000]);
+        let memory = data.as_wire().as_ptr();
+        let large = Tensor::new("y", [5000], data).unwrap();
+        let pieces = encode("m", &InferRequest::new([large, small]));
+        assert_eq!(pieces.len(), 3);
+        assert_eq!(pieces[1].as_ptr(), memory);
+        assert_eq!(pieces[2], &b"\x3a\x02\x01\x02"[..]);
+        let length = pieces.iter().map(Bytes::len).sum::<usize>() - PREFIX;
+        assert_eq!(pieces[0][..PREFIX], prefix(length));
     }
 
     #[test]

@@ -124,6 +124,7 @@ pub(super) struct WantedOutput {
     pub(super) name: String,
 }
 
+/// Without field 7, `raw_input_contents`, which is written behind it.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ModelInferRequest {
     #[prost(string, tag = "1")]
@@ -138,8 +139,6 @@ pub(super) struct ModelInferRequest {
     pub(super) inputs: Vec<TensorMessage>,
     #[prost(message, repeated, tag = "6")]
     pub(super) outputs: Vec<WantedOutput>,
-    #[prost(bytes = "bytes", repeated, tag = "7")]
-    pub(super) raw_input_contents: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]

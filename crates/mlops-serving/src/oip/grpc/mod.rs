@@ -3,26 +3,28 @@
 mod convert;
 pub(super) mod fuzz;
 mod messages;
+mod unary;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
-use http::uri::PathAndQuery;
+use bytes::Bytes;
 use mlops_core::{Endpoint, Error, ErrorKind, Result};
 use prost::Message;
-use tonic::Request;
-use tonic::client::Grpc;
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 
 use super::error::{kind_of_code, strange};
 use super::message::{InferRequest, InferResponse, ModelMetadata, ServerMetadata, TensorMetadata};
+use crate::http::Payload;
 use messages::{
     Empty, Health, ModelInferResponse, ModelMetadataResponse, ModelRequest, ServerMetadataResponse,
 };
 
 /// The window of a stream and of a connection: a tensor of 10 MB goes without waiting for updates.
 const WINDOW: u32 = 16 << 20;
+
+/// The longest frame that servers may send; each costs a read and a wake-up, and the default is 16 KiB.
+const FRAME: u32 = 1 << 20;
 
 /// A client of an inference server over gRPC. Cloning is cheap and shares the connection.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ pub struct GrpcClient {
 
 /// A request that was encoded once and can be sent any number of times.
 #[derive(Debug, Clone)]
-pub struct PreparedGrpc(Bytes);
+pub struct PreparedGrpc(VecDeque<Bytes>);
 
 impl GrpcClient {
     /// A client for the server at `endpoint`, without TLS; connects with the first call and again after a loss.
@@ -59,6 +61,7 @@ impl GrpcClient {
             .tcp_nodelay(true)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
+            .max_frame_size(FRAME)
             .connect_lazy();
         Ok(Self {
             channel,
@@ -74,26 +77,21 @@ impl GrpcClient {
         self
     }
 
-    async fn call<R: Message + Default + 'static>(
+    async fn call<R: Message + Default>(
         &self,
         method: &'static str,
-        message: Bytes,
+        message: Payload,
         limit: Duration,
         doing: impl Fn() -> String,
     ) -> Result<R> {
-        let mut grpc = Grpc::new(self.channel.clone())
-            .max_decoding_message_size(usize::MAX)
-            .max_encoding_message_size(usize::MAX);
         let calling = async {
-            grpc.ready()
-                .await
-                .map_err(|error| tonic::Status::unavailable(chain(&error)))?;
-            let path = PathAndQuery::from_static(method);
-            grpc.unary(Request::new(message), path, Wire(std::marker::PhantomData))
-                .await
+            let answer = unary::unary(self.channel.clone(), method, message).await?;
+            R::decode(answer).map_err(|error| {
+                tonic::Status::data_loss(format!("the message cannot be read: {error}"))
+            })
         };
         match tokio::time::timeout(limit, calling).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(status)) => Err(self.refused(doing(), &status)),
             Err(_) => Err(Error::new(ErrorKind::Timeout, doing())
                 .with_source(format!("no answer came within {limit:?}"))),
@@ -169,7 +167,7 @@ impl GrpcClient {
         doing: impl Fn() -> String,
     ) -> Result<bool> {
         let health: Health = self
-            .call(method, message.into(), self.timeout, doing)
+            .call(method, unary::framed(&message), self.timeout, doing)
             .await?;
         Ok(health.yes)
     }
@@ -183,7 +181,7 @@ impl GrpcClient {
         let said: ServerMetadataResponse = self
             .call(
                 "/inference.GRPCInferenceService/ServerMetadata",
-                Bytes::new(),
+                unary::framed(&[]),
                 self.timeout,
                 || "ask the model server for its metadata".to_owned(),
             )
@@ -205,7 +203,7 @@ impl GrpcClient {
         let said: ModelMetadataResponse = self
             .call(
                 "/inference.GRPCInferenceService/ModelMetadata",
-                model_request(model).into(),
+                unary::framed(&model_request(model)),
                 self.timeout,
                 doing,
             )
@@ -237,7 +235,7 @@ impl GrpcClient {
         let answer: ModelInferResponse = self
             .call(
                 "/inference.GRPCInferenceService/ModelInfer",
-                prepared.0.clone(),
+                Payload::Many(prepared.0.clone()),
                 self.timeout,
                 doing,
             )
@@ -284,56 +282,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Sends bytes that are encoded already, reads messages.
-struct Wire<R>(std::marker::PhantomData<fn() -> R>);
-
-impl<R: Message + Default + 'static> Codec for Wire<R> {
-    type Encode = Bytes;
-    type Decode = R;
-    type Encoder = Ready;
-    type Decoder = Reader<R>;
-
-    fn encoder(&mut self) -> Ready {
-        Ready
-    }
-
-    fn decoder(&mut self) -> Reader<R> {
-        Reader(std::marker::PhantomData)
-    }
-}
-
-struct Ready;
-
-impl Encoder for Ready {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
-        out.reserve(item.remaining());
-        out.put(item);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
-    }
-}
-
-struct Reader<R>(std::marker::PhantomData<fn() -> R>);
-
-impl<R: Message + Default> Decoder for Reader<R> {
-    type Item = R;
-    type Error = tonic::Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<R>, tonic::Status> {
-        R::decode(from).map(Some).map_err(|error| {
-            tonic::Status::data_loss(format!("the message cannot be read: {error}"))
-        })
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
-    }
 }
