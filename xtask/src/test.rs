@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::needs::Needs;
-use crate::shell::{cargo, status};
+use crate::shell::{cargo, run, status};
 
 #[derive(Debug, Args)]
 pub(crate) struct TestArguments {
@@ -22,10 +22,17 @@ pub(crate) struct TestArguments {
 
 /// Of the whole workspace, the documentation's examples come first and this package's own tests, by Cargo's order,
 /// last: so the closing lines are always those of a test program that ran something. Nothing is printed after them.
+///
+/// Tests run the programs under `examples/`. Cargo makes them on its own only when no kind of target is chosen, and with
+/// `--all-targets` makes test programs of them; so they are built before.
 pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
     let needs = Needs::gather()?;
     let runs: &[&[&str]] = if arguments.packages.is_empty() {
-        &[&["--workspace", "--doc"], &["--workspace", "--all-targets"]]
+        run(&mut cargo(["build", "--workspace", "--examples"]))?;
+        &[
+            &["--workspace", "--doc"],
+            &["--workspace", "--lib", "--bins", "--tests", "--benches"],
+        ]
     } else {
         // Cargo refuses `--doc` for a package that has no library; without a choice it tests what there is.
         &[&[]]

@@ -116,7 +116,16 @@ fn beside_wrk(
             ]))?)?;
             let peer = capture(
                 Command::new(wrk)
-                    .args(["-t1", "-c", connections, "-d", SECONDS, "-s"])
+                    .args([
+                        "-t1",
+                        "-c",
+                        connections,
+                        "-d",
+                        SECONDS,
+                        "--timeout",
+                        "30s",
+                        "-s",
+                    ])
                     .arg(&script)
                     .arg(format!("{url}/v2/models/iris/infer")),
             )?;
