@@ -3,6 +3,9 @@
 //! Without `--elements` the model is the iris sample: four columns of one row. With it the model takes one FP32 tensor
 //! `x` of so many numbers. The request is encoded anew each time, and the answer's numbers are looked at.
 //!
+//! With `bare` nothing but a blocking socket sends the bytes of a binary REST request and reads as many as come back: no
+//! client on this machine can do better on one connection.
+//!
 //! Needs:  an inference server
 //! Prints: `{"requests_per_second":…,"processor_microseconds":…}`
 
@@ -13,10 +16,12 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use mlops_core::Endpoint;
 use mlops_serving::oip::{
@@ -30,6 +35,7 @@ enum Form {
     Json,
     Binary,
     Grpc,
+    Bare,
 }
 
 #[derive(Debug, Parser)]
@@ -72,6 +78,7 @@ impl Client {
         match arguments.form {
             Form::Json => rest(RestForm::Json),
             Form::Binary => rest(RestForm::Binary),
+            Form::Bare => bail!("a bare socket is no client"),
             Form::Grpc => Ok(Self::Grpc(GrpcClient::new(&endpoint)?)),
         }
     }
@@ -161,12 +168,90 @@ async fn measure(arguments: &Arguments) -> Result<Figures> {
     })
 }
 
+/// Sends the same bytes and reads as many as the first answer has, again and again.
+fn measure_bare(arguments: &Arguments) -> Result<Figures> {
+    let count = arguments.elements.context("say how many elements")?;
+    let bytes = count * size_of::<f32>();
+    let json = serde_json::json!({
+        "inputs": [{
+            "name": "x",
+            "shape": [count],
+            "datatype": "FP32",
+            "parameters": { "binary_data_size": bytes },
+        }],
+        "parameters": { "binary_data_output": true },
+    })
+    .to_string();
+    let authority = arguments.server.authority();
+    let mut request = format!(
+        "POST /v2/models/{}/infer HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/octet-stream\r\n\
+         inference-header-content-length: {}\r\ncontent-length: {}\r\n\r\n{json}",
+        arguments.model,
+        json.len(),
+        json.len() + bytes,
+    )
+    .into_bytes();
+    request.resize(request.len() + bytes, 0);
+    let mut socket = TcpStream::connect(authority)?;
+    socket.set_nodelay(true)?;
+    socket.write_all(&request)?;
+    let mut answer = vec![0; bytes + 4096];
+    let length = first_answer(&mut socket, &mut answer)?;
+    let answer = answer.get_mut(..length).context("the answer is longer")?;
+    let (start, before) = (Instant::now(), processor_microseconds()?);
+    let until = start + Duration::from_secs(arguments.seconds);
+    let mut requests = 0_u32;
+    while Instant::now() < until {
+        socket.write_all(&request)?;
+        socket.read_exact(answer)?;
+        requests += 1;
+    }
+    let requests = f64::from(requests.max(1));
+    Ok(Figures {
+        requests_per_second: requests / start.elapsed().as_secs_f64(),
+        processor_microseconds: (processor_microseconds()? - before) / requests,
+    })
+}
+
+/// Reads an answer to its end and hands back how long it is, head and body.
+fn first_answer(socket: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
+    let mut got = 0;
+    loop {
+        let free = buffer.get_mut(got..).unwrap_or_default();
+        let more = socket.read(free)?;
+        ensure!(more > 0, "the answer has no end that could be found");
+        got += more;
+        let text = String::from_utf8_lossy(buffer.get(..got.min(4096)).unwrap_or_default());
+        let Some((head, _)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let body: usize = head
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length:")?
+                    .trim()
+                    .parse()
+                    .ok()
+            })
+            .context("the answer does not tell its length")?;
+        let whole = head.len() + 4 + body;
+        if got == whole {
+            return Ok(whole);
+        }
+    }
+}
+
 /// One thread: the client shall leave the cores to the server.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let local = tokio::task::LocalSet::new();
-    let figures = local.run_until(measure(&arguments)).await?;
+    let figures = if arguments.form == Form::Bare {
+        measure_bare(&arguments)?
+    } else {
+        let local = tokio::task::LocalSet::new();
+        local.run_until(measure(&arguments)).await?
+    };
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())
 }

@@ -176,7 +176,7 @@ pub(crate) fn check_free(name: &ServiceName, port: u16) -> Result<()> {
     )
     .with_source(cause)
     .with_hint(format!(
-        "stop that process, or give the service another port by its component's setting `port` for `{name}`"
+        "stop that process, or give the service another port by `ports: {{ {name}: PORT }}` in the platform file"
     )))
 }
 

@@ -90,7 +90,7 @@ impl PostgresSearch {
         let (doing, hint) = match major {
             Some(major) => (
                 format!("find a PostgreSQL server of version {major}, which made the data folder"),
-                format!("install PostgreSQL {major}, or name the folder of its programs by `--postgres-bin`"),
+                format!("install PostgreSQL {major}, or name the folder of its programs by `local: {{ postgres: FOLDER }}` in the platform file"),
             ),
             None => (
                 "find a PostgreSQL server".to_owned(),

@@ -1,11 +1,11 @@
 //! Real servers, contract suites and fault injection for the tests of the mlops toolkit.
 
+pub mod mlflow;
+pub mod mlserver;
+pub mod oip_server;
 pub mod postgres;
+pub mod python;
 mod server;
 pub mod sim;
 pub mod versity;
-pub mod mlflow;
-pub mod mlserver;
-pub mod python;
 mod web;
-pub mod oip_server;

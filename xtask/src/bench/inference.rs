@@ -68,6 +68,13 @@ pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
              numbers there and back, large 10 MB there and 10 MB back. NVIDIA's client is the ordinary one on one \
              connection and the one for asyncio on eight. Processor time is the client's own, user and system."
                 .to_owned(),
+            "The bare socket blocks, sends bytes made beforehand and looks at nothing that comes back: what one \
+             connection can carry on this machine. It is measured in the same rounds, beside NVIDIA's client."
+                .to_owned(),
+            "Server and clients, ours and NVIDIA's, are told to keep freed memory (`MALLOC_TRIM_THRESHOLD_`, \
+             `MALLOC_MMAP_THRESHOLD_`). Without that the C library gives 10 MB back to the kernel after every request \
+             and gets them again page by page, which costs more than the request."
+                .to_owned(),
         ],
         versions: vec![
             ("MLServer".to_owned(), version(&prefetch, "mlserver")?),
@@ -261,7 +268,7 @@ struct Triton {
 }
 
 impl Triton {
-    fn case(&self, arguments: &BenchArguments, case: &Case) -> Result<[Row; 2]> {
+    fn case(&self, arguments: &BenchArguments, case: &Case) -> Result<Vec<Row>> {
         let folder = open_folder()?;
         let (rest, grpc) = (free_address()?, free_address()?);
         let mut command = Command::new(&self.server);
@@ -270,48 +277,35 @@ impl Triton {
             grpc.port().to_string(),
             case.elements.to_owned(),
         ]);
+        keep_memory(&mut command);
         let server = Server::start(&mut command, rest, &folder.path().join("server.log"))?;
         let address = if case.form == "grpc" {
             grpc
         } else {
             server.address
         };
-        let (mut ours, mut peers) = (Vec::new(), Vec::new());
+        let alone = case.form == "binary" && case.connections == "1";
+        let (mut ours, mut peers, mut bare) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=arguments.rounds {
-            let figures = self.ours(case, &address.to_string())?;
+            let figures = self.ours(case.form, case, &address.to_string())?;
             let peer = self.peer(case, &address.to_string())?;
+            if alone {
+                let figures = self.ours("bare", case, &address.to_string())?;
+                bare.extend((round > 0).then_some(figures));
+            }
             if round > 0 {
                 ours.push(figures);
                 peers.push(peer);
             }
         }
-        let what = format!("{}, {}, {} at once", case.name, case.size, case.connections);
-        let rates = |loads: &[Load]| -> Vec<f64> {
-            loads.iter().map(|load| load.requests_per_second).collect()
-        };
-        let costs = |loads: &[Load]| -> Vec<f64> {
-            loads
-                .iter()
-                .map(|load| load.processor_microseconds)
-                .collect()
-        };
-        Ok([
-            Row::new(&*what, "requests/s", &rates(&ours), Goal::RatioAtLeast(5.0))?
-                .beside("tritonclient", &rates(&peers))?,
-            Row::new(
-                format!("{what}: processor time a request"),
-                "us",
-                &costs(&ours),
-                Goal::RatioAtMost(0.2),
-            )?
-            .beside("tritonclient", &costs(&peers))?,
-        ])
+        rows(case, &ours, &peers, alone.then_some(&bare))
     }
 
-    fn ours(&self, case: &Case, address: &str) -> Result<Load> {
+    fn ours(&self, form: &str, case: &Case, address: &str) -> Result<Load> {
         let mut command = Command::new(&self.load);
+        keep_memory(&mut command);
         command
-            .args([case.form, &format!("http://{address}"), "--model", "m"])
+            .args([form, &format!("http://{address}"), "--model", "m"])
             .args(["--elements", case.elements])
             .args(["--connections", case.connections, "--seconds", SECONDS]);
         read(&capture(&mut command)?)
@@ -324,7 +318,44 @@ impl Triton {
             .arg(root().join("xtask/src/bench/triton_load.py"))
             .args([form, address, "m", case.connections, SECONDS, case.elements])
             .env_remove("PYTHONDONTWRITEBYTECODE");
+        keep_memory(&mut command);
         read(&capture(&mut command)?)
+    }
+}
+
+/// Requests and processor time, of our client and, where it was measured, of a bare socket.
+fn rows(case: &Case, ours: &[Load], peers: &[Load], bare: Option<&Vec<Load>>) -> Result<Vec<Row>> {
+    let rates =
+        |loads: &[Load]| -> Vec<f64> { loads.iter().map(|l| l.requests_per_second).collect() };
+    let costs =
+        |loads: &[Load]| -> Vec<f64> { loads.iter().map(|l| l.processor_microseconds).collect() };
+    let pair = |what: &str, loads: &[Load], rate: Goal, cost: Goal| -> Result<[Row; 2]> {
+        let costly = format!("{what}: processor time a request");
+        Ok([
+            Row::new(what, "requests/s", &rates(loads), rate)?
+                .beside("tritonclient", &rates(peers))?,
+            Row::new(costly, "us", &costs(loads), cost)?.beside("tritonclient", &costs(peers))?,
+        ])
+    };
+    let what = format!("{}, {}, {} at once", case.name, case.size, case.connections);
+    let mut rows = Vec::from(pair(
+        &what,
+        ours,
+        Goal::RatioAtLeast(5.0),
+        Goal::RatioAtMost(0.2),
+    )?);
+    if let Some(bare) = bare {
+        let what = format!("a bare socket, {}, 1 at once", case.size);
+        rows.extend(pair(&what, bare, Goal::None, Goal::None)?);
+    }
+    Ok(rows)
+}
+
+/// Has the C library keep what a program frees
+/// (<https://www.gnu.org/software/libc/manual/html_node/Malloc-Tunable-Parameters.html>).
+fn keep_memory(command: &mut Command) {
+    for variable in ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"] {
+        command.env(variable, (1_u32 << 30).to_string());
     }
 }
 

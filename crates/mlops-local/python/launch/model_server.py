@@ -7,6 +7,11 @@ SAMPLE is a folder with an MLflow model. The sample is loaded and asked once bef
 listens, outside of its registry: an open port then means that the imports which the first model
 would have paid for (and which would have held up every other request) are done.
 
+Models that were served before and whose files are here are loaded before it listens, so that a server
+that was restarted answers at once. One that cannot be loaded is said in the log and left out: with
+`load_models_at_startup` it would end the server (mlserver/server.py, `start`). Models whose files are
+elsewhere are loaded by calls, since their registry may start later than this server.
+
 No garbage collection while importing: nothing that an import makes is garbage yet.
 """
 
@@ -15,6 +20,8 @@ import gc
 gc.disable()
 
 import asyncio  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
 
 
@@ -27,6 +34,31 @@ def warm_up(sample: str) -> None:
     model.predict(model.input_example)
 
 
+def is_candidate(folder: str, name: str) -> bool:
+    """Whether an interrupted switch of versions left this model: it was tried under a name not its own."""
+    try:
+        with open(os.path.join(folder, name, "model-settings.json"), encoding="utf-8") as file:
+            return json.load(file).get("mlops", {}).get("model", name) != name
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+async def load_what_is_here(server, settings) -> None:
+    """Loads the models with files on this machine."""
+    from mlserver.logging import logger
+    from mlserver.repository.factory import ModelRepositoryFactory
+
+    folder = settings.model_repository_root
+    for model in await ModelRepositoryFactory.resolve_model_repository(settings).list():
+        place = model.parameters.uri if model.parameters else None
+        if not place or not os.path.isdir(place) or is_candidate(folder, model.name):
+            continue
+        try:
+            await server._model_registry.load(model)
+        except Exception:
+            logger.exception(f"Model `{model.name}` is not served: it cannot be loaded.")
+
+
 async def serve(repository: str) -> None:
     """Does what `mlserver start` does (mlserver/cli/main.py)."""
     from mlserver.cli.serve import load_settings
@@ -34,6 +66,7 @@ async def serve(repository: str) -> None:
 
     settings, models = await load_settings(repository)
     server = MLServer(settings)
+    await load_what_is_here(server, settings)
     # What was imported stays for good: later collections need not look at it.
     gc.freeze()
     gc.enable()

@@ -7,7 +7,8 @@ use futures::stream::{StreamExt as _, select_all};
 use mlops_core::report::{Entry, Outcome};
 use mlops_core::{Error, ErrorKind, Event, EventSink, Failure, Report, Resource, Result};
 use mlops_serving::oip::{
-    Datatype, GrpcClient, InferRequest, InferResponse, ModelMetadata, RestClient, Tensor,
+    Datatype, GrpcClient, InferRequest, InferResponse, ModelMetadata, Parameters, RestClient,
+    Tensor, TensorMetadata,
 };
 use mlops_serving::provider::{ServedModelProvider, ServedModelSpec};
 use mlops_serving::registry::ConnectMlflow;
@@ -224,6 +225,13 @@ fn rows_request(model: &ModelMetadata, rows: &[Vec<f64>]) -> Result<InferRequest
             .filter_map(|row| row.get(index).copied())
             .collect()
     };
+    let input = |input: &TensorMetadata, shape: Vec<usize>, data: Value| ProbeInput {
+        name: input.name.clone(),
+        shape,
+        datatype: input.datatype.to_string(),
+        data,
+        parameters: Parameters::new(),
+    };
     let inputs = match model.inputs.as_slice() {
         [] => {
             return Err(
@@ -231,23 +239,11 @@ fn rows_request(model: &ModelMetadata, rows: &[Vec<f64>]) -> Result<InferRequest
                     .with_hint("give a whole request with `--input`"),
             );
         }
-        [input] if width > 1 => vec![ProbeInput {
-            name: input.name.clone(),
-            shape: vec![rows.len(), width],
-            datatype: input.datatype.to_string(),
-            data: json!(rows),
-            parameters: Default::default(),
-        }],
+        [whole] if width > 1 => vec![input(whole, vec![rows.len(), width], json!(rows))],
         inputs if inputs.len() == width => inputs
             .iter()
             .enumerate()
-            .map(|(index, input)| ProbeInput {
-                name: input.name.clone(),
-                shape: vec![rows.len(), 1],
-                datatype: input.datatype.to_string(),
-                data: json!(column(index)),
-                parameters: Default::default(),
-            })
+            .map(|(index, one)| input(one, vec![rows.len(), 1], json!(column(index))))
             .collect(),
         inputs => {
             let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
@@ -293,59 +289,22 @@ fn elements(tensor: &Tensor) -> Result<Vec<Value>> {
             .byte_strings()
             .map(|bytes| Value::from(String::from_utf8_lossy(bytes)))
             .collect(),
-        Datatype::Bool => data
-            .as_slice::<u8>()?
-            .iter()
-            .map(|byte| Value::from(*byte != 0))
-            .collect(),
-        Datatype::Int8 => data
-            .as_slice::<i8>()?
-            .iter()
-            .copied()
-            .map(Value::from)
-            .collect(),
-        Datatype::Int16 => data
-            .as_slice::<i16>()?
-            .iter()
-            .copied()
-            .map(Value::from)
-            .collect(),
-        Datatype::Int32 => data
-            .as_slice::<i32>()?
-            .iter()
-            .copied()
-            .map(Value::from)
-            .collect(),
-        Datatype::Int64 => data
-            .as_slice::<i64>()?
-            .iter()
-            .copied()
-            .map(Value::from)
-            .collect(),
-        Datatype::Uint8 => data
-            .as_slice::<u8>()?
-            .iter()
-            .copied()
-            .map(Value::from)
-            .collect(),
-        Datatype::Uint16 => data
-            .as_slice::<u16>()?
-            .iter()
-            .copied()
-            .map(Value::from)
-            .collect(),
-        Datatype::Uint32 => data
-            .as_slice::<u32>()?
-            .iter()
-            .copied()
-            .map(Value::from)
-            .collect(),
-        Datatype::Uint64 => data
-            .as_slice::<u64>()?
-            .iter()
-            .copied()
-            .map(Value::from)
-            .collect(),
+        Datatype::Bool => values(&data.as_slice::<u8>()?, |byte| byte != 0),
+        Datatype::Int8 => values::<i8, i64>(&data.as_slice()?, i64::from),
+        Datatype::Int16 => values::<i16, i64>(&data.as_slice()?, i64::from),
+        Datatype::Int32 => values::<i32, i64>(&data.as_slice()?, i64::from),
+        Datatype::Int64 => values::<i64, i64>(&data.as_slice()?, i64::from),
+        Datatype::Uint8 => values::<u8, u64>(&data.as_slice()?, u64::from),
+        Datatype::Uint16 => values::<u16, u64>(&data.as_slice()?, u64::from),
+        Datatype::Uint32 => values::<u32, u64>(&data.as_slice()?, u64::from),
+        Datatype::Uint64 => values::<u64, u64>(&data.as_slice()?, u64::from),
         _ => data.to_f64()?.into_iter().map(Value::from).collect(),
     })
+}
+
+fn values<T: Copy, V: Into<Value>>(elements: &[T], widen: impl Fn(T) -> V) -> Vec<Value> {
+    elements
+        .iter()
+        .map(|element| widen(*element).into())
+        .collect()
 }

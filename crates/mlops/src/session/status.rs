@@ -129,7 +129,7 @@ impl Session {
                 Observed::Found(found) if *id == resource.id => Some(found),
                 _ => None,
             });
-            let server: ServiceName = text("server").parse()?;
+            let service: ServiceName = text("server").parse()?;
             models.push(ModelStatus {
                 name: resource.id.name().to_owned(),
                 uri: text("uri"),
@@ -142,7 +142,7 @@ impl Session {
                         && mlops_core::plan::compare(&resource.spec, &found.fields).is_empty()
                 }),
                 url: self
-                    .place(&server)
+                    .place(&service)
                     .await?
                     .map(|url| format!("{url}/v2/models/{}/infer", resource.id.name())),
             });

@@ -1,5 +1,6 @@
 //! SIGKILL at random moments, then `up`: the same end state, nothing doubled, nothing lost.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -57,9 +58,9 @@ fn curl(home: &Home, password: &str, path: &str, body: Option<&str>) -> Value {
     );
     if let Some(body) = body {
         config.push_str("header = \"content-type: application/json\"\n");
-        config.push_str(&format!("data = \"{}\"\n", body.replace('"', "\\\"")));
+        let body = body.replace('"', "\\\"");
+        config = format!("{config}data = \"{body}\"\n");
     }
-    use std::io::Write as _;
     let mut child = command
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -180,7 +181,7 @@ fn strike(home: &Home, victim: Victim, delay: Duration) {
         command.wait().unwrap();
         return;
     }
-    while begin.elapsed() < Duration::from_secs(60) {
+    while begin.elapsed() < Duration::from_mins(1) {
         if let Some(pid) = find(home, victim) {
             kill(pid);
             break;
@@ -191,7 +192,7 @@ fn strike(home: &Home, victim: Victim, delay: Duration) {
         std::thread::sleep(Duration::from_millis(20));
     }
     // It may fail now, or cure it; it may not hang.
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while command.try_wait().unwrap().is_none() {
         assert!(
             Instant::now() < deadline,
