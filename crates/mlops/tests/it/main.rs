@@ -1,5 +1,9 @@
 //! Integration tests of the engine.
-#![expect(clippy::unwrap_used, reason = "tests say what they expect by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
 
 mod engine;
 mod support;
