@@ -1,11 +1,12 @@
 //! From nothing to a model that answers, and back.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use mlops_core::report::Outcome;
 use serde_json::Value;
 
-use super::home::{Home, Said};
+use super::home::{Home, Said, kill};
 
 fn changed(said: &Said) -> usize {
     said.report().changed()
@@ -82,11 +83,49 @@ fn from_nothing_to_a_model_that_answers_and_back() {
         assert_eq!(answer["outputs"][0]["data"][0], 0, "{answer:#}");
     }
 
+    a_restarted_model_server_serves_what_it_served(&home);
+    a_check_that_fails_ends_with_4(&home);
     goes_down_and_comes_up_the_same(&home, &before);
     is_removed_but_for_its_data(&home);
     home.run(&["remove", "--all-data", "--yes"]).expect(0);
     assert!(home.processes().is_empty(), "{:?}", home.processes());
     assert!(!home.platform("local").exists());
+}
+
+/// The process of a component as `status` tells it.
+fn pid(home: &Home, component: &str) -> Option<u32> {
+    let status = home.run(&["status", "--output", "json"]).expect(0).json();
+    let components = status["components"].as_array().unwrap();
+    let found = components.iter().find(|c| c["component"] == component);
+    found.and_then(|component| u32::try_from(component["pid"].as_u64()?).ok())
+}
+
+/// Nobody runs `up`: the supervisor starts it again, and it finds its models by itself.
+fn a_restarted_model_server_serves_what_it_served(home: &Home) {
+    let first = pid(home, "model-server").unwrap();
+    kill(first);
+    let row = ["predict", "iris", "--row", "5.1,3.5,1.4,0.2"];
+    let limit = Instant::now() + Duration::from_mins(2);
+    loop {
+        let said = home.run(&row);
+        if said.code == 0 && pid(home, "model-server") != Some(first) {
+            break;
+        }
+        assert!(Instant::now() < limit, "{said:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    home.run(&["plan", "--exit-code"]).expect(0);
+}
+
+/// A password that is not the one of the server's user proves nothing, and nothing is repaired by looking.
+fn a_check_that_fails_ends_with_4(home: &Home) {
+    let secret = home.platform("local").join("secrets/mlflow/s3-secret-key");
+    let text = std::fs::read(&secret).unwrap();
+    std::fs::write(&secret, "another-secret-of-the-same-kind\n").unwrap();
+    let said = home.run(&["check"]);
+    std::fs::write(&secret, text).unwrap();
+    assert_eq!(said.code, 4, "{said:?}");
+    home.run(&["check"]).expect(0);
 }
 
 fn goes_down_and_comes_up_the_same(home: &Home, before: &Value) {
