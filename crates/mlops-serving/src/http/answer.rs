@@ -64,20 +64,23 @@ impl Answer {
         &self.headers
     }
 
-    /// The next piece of the body; `None` at its end, which gives the connection back.
+    /// The next piece of the body; `None` at its end, which gives the connection back, but after an answer of 5xx.
     ///
     /// # Errors
     ///
     /// When the connection breaks or nothing comes in time.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
         let timeout = self.timeout;
+        // After the 500 of a program that failed, uvicorn closes the connection without saying so
+        // (uvicorn/protocols/http/httptools_impl.py, `run_asgi`): a request sent meanwhile would be lost.
+        let stays = !self.status.is_server_error();
         let next = async {
             match &mut self.body {
                 Source::Plain(body, lease) => loop {
                     let frame =
                         std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
                     let Some(frame) = frame else {
-                        if let Some(lease) = lease.take() {
+                        if let Some(lease) = lease.take().filter(|_| stays) {
                             lease.give_back();
                         }
                         return Ok(None);
@@ -129,5 +132,54 @@ impl Answer {
             next = self.chunk().await?;
         }
         Ok(whole.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use mlops_core::Endpoint;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use crate::http::{HttpClient, Payload};
+
+    /// How many connections two requests take, the first of which is answered with this status.
+    async fn connections(status: &'static str) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (seen, mut connected) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                seen.send(()).unwrap();
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nab");
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        let endpoint = Endpoint::new(url.parse().unwrap()).unwrap();
+        let client = HttpClient::new(&endpoint).unwrap();
+        for _ in 0..2 {
+            let request = client.request(Method::GET, "/", Payload::Empty).unwrap();
+            let mut answer = client.send(request).await.unwrap();
+            assert_eq!(answer.bytes(10).await.unwrap(), "ab");
+        }
+        let mut count = 0;
+        while connected.try_recv().is_ok() {
+            count += 1;
+        }
+        count
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_unless_the_server_failed() {
+        assert_eq!(connections("200 OK").await, 1);
+        assert_eq!(connections("404 Not Found").await, 1);
+        assert_eq!(connections("500 Internal Server Error").await, 2);
     }
 }
