@@ -6,18 +6,14 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use super::figure::{Goal, Row, process_millis};
-use super::{BenchArguments, Results, program_version, release};
+use super::{BenchArguments, Results, program_version, release_program};
 use crate::shell::capture;
 
 /// Starts are short, so more of them are cheap and steady the median.
 const STARTS_PER_ROUND: u32 = 5;
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(
-        arguments,
-        &["--package", "mlops-bin", "--bin", "mlops"],
-        "mlops",
-    )?;
+    let program = release_program(arguments, "mlops-bin", "mlops")?;
 
     let help = capture(Command::new(&program).arg("--help"))?;
     ensure!(

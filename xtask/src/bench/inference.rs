@@ -11,7 +11,7 @@ use super::figure::{Goal, Row};
 use super::home::{Home, Prefetch, open_folder};
 use super::mlflow_client::version;
 use super::server::{Server, free_address};
-use super::{BenchArguments, Results, release};
+use super::{BenchArguments, Results, release_example, release_program};
 use crate::cache::Cache;
 use crate::needs;
 use crate::shell::{capture, root};
@@ -30,21 +30,9 @@ struct Load {
 }
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(
-        arguments,
-        &["--package", "mlops-bin", "--bin", "mlops"],
-        "mlops",
-    )?;
-    let load = release(
-        arguments,
-        &["--package", "mlops-bench", "--bin", "oip_load"],
-        "oip_load",
-    )?;
-    let server = release(
-        arguments,
-        &["--package", "mlops-testkit", "--example", "oip_server"],
-        "examples/oip_server",
-    )?;
+    let program = release_program(arguments, "mlops-bin", "mlops")?;
+    let load = release_program(arguments, "mlops-bench", "oip_load")?;
+    let server = release_example(arguments, "mlops-testkit", "oip_server")?;
     let prefetch = Home::new(&program)?.prefetch()?;
     let wrk = needs::wrk()?;
     let triton = Triton {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::figure::{Goal, Row};
 use super::home::Home;
-use super::{BenchArguments, Results, program_version, release};
+use super::{BenchArguments, Results, program_version, release_program};
 use crate::shell::capture;
 
 /// The line of one component in `mlops status --output json`.
@@ -24,16 +24,8 @@ struct Status {
 }
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(
-        arguments,
-        &["--package", "mlops-bin", "--bin", "mlops"],
-        "mlops",
-    )?;
-    let load = release(
-        arguments,
-        &["--package", "mlops-bench", "--bin", "s3_load"],
-        "s3_load",
-    )?;
+    let program = release_program(arguments, "mlops-bin", "mlops")?;
+    let load = release_program(arguments, "mlops-bench", "s3_load")?;
     let home = Home::new(&program)?;
     home.up()?;
     let status = capture(&mut home.command(&["status", "--output", "json"]))?;

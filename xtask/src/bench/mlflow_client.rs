@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::figure::{Goal, Row};
 use super::home::{Home, Prefetch, open_folder};
 use super::server::{Server, free_address};
-use super::{BenchArguments, Results, release};
+use super::{BenchArguments, Results, release_program};
 use crate::shell::capture;
 
 const PASSWORD: &str = "a-password-of-the-bench";
@@ -30,16 +30,8 @@ struct Call {
 }
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(
-        arguments,
-        &["--package", "mlops-bin", "--bin", "mlops"],
-        "mlops",
-    )?;
-    let load = release(
-        arguments,
-        &["--package", "mlops-bench", "--bin", "mlflow_latency"],
-        "mlflow_latency",
-    )?;
+    let program = release_program(arguments, "mlops-bin", "mlops")?;
+    let load = release_program(arguments, "mlops-bench", "mlflow_latency")?;
     let prefetch = Home::new(&program)?.prefetch()?;
     let folder = open_folder()?;
     let mut rows = Vec::new();

@@ -17,6 +17,7 @@ mod s3;
 mod server;
 mod up;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -147,17 +148,28 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Bench>> {
 }
 
 /// Builds a program as users get it and hands back its path.
-fn release(arguments: &BenchArguments, what: &[&str], path: &str) -> Result<std::path::PathBuf> {
+fn release_program(arguments: &BenchArguments, package: &str, name: &str) -> Result<PathBuf> {
+    release(arguments, package, "--bin", name).map(|folder| folder.join(name))
+}
+
+/// Builds an example as users get it and hands back its path.
+fn release_example(arguments: &BenchArguments, package: &str, name: &str) -> Result<PathBuf> {
+    release(arguments, package, "--example", name).map(|folder| folder.join("examples").join(name))
+}
+
+/// Builds a target of a package and hands back the folder of release programs.
+fn release(arguments: &BenchArguments, package: &str, kind: &str, name: &str) -> Result<PathBuf> {
     if !arguments.built {
-        run(cargo(["build", "--release", "--quiet"]).args(what))?;
+        let mut build = cargo(["build", "--release", "--quiet", "--package", package]);
+        run(build.args([kind, name]))?;
     }
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |folder| root().join(folder));
-    Ok(target.join("release").join(path))
+    Ok(target.join("release"))
 }
 
 /// The version of our program, as it says it.
-fn program_version(program: &std::path::Path) -> Result<String> {
+fn program_version(program: &Path) -> Result<String> {
     let text = capture(Command::new(program).arg("--version"))?;
     let version = text.trim().strip_prefix("mlops ");
     Ok(version

@@ -8,18 +8,14 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use super::figure::{Goal, Row, process_millis};
-use super::{BenchArguments, Results, program_version, release};
+use super::{BenchArguments, Results, program_version, release_program};
 use crate::shell::{capture, root};
 
 /// How far from ten times the cost ten times the components may be.
 const LINEAR: f64 = 1.2;
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(
-        arguments,
-        &["--package", "mlops-bin", "--bin", "mlops"],
-        "mlops",
-    )?;
+    let program = release_program(arguments, "mlops-bin", "mlops")?;
     let folder = root().join("target/bench");
     fs::create_dir_all(&folder)?;
     let scratch = tempfile::tempdir_in(&folder)?;

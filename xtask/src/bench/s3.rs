@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::figure::{Goal, Row};
 use super::server::{Server, free_address};
-use super::{BenchArguments, Results, release};
+use super::{BenchArguments, Results, release_example, release_program};
 use crate::cache::Cache;
 use crate::needs;
 use crate::shell::{capture, root};
@@ -73,16 +73,8 @@ impl Side {
 }
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let load = release(
-        arguments,
-        &["--package", "mlops-bench", "--bin", "s3_load"],
-        "s3_load",
-    )?;
-    let ours = release(
-        arguments,
-        &["--package", "mlops-s3-server", "--example", "serve"],
-        "examples/serve",
-    )?;
+    let load = release_program(arguments, "mlops-bench", "s3_load")?;
+    let ours = release_example(arguments, "mlops-s3-server", "serve")?;
     let gateway = needs::versitygw(&Cache::of_user()?)?;
     let folder = root().join("target/bench");
     fs::create_dir_all(&folder)?;

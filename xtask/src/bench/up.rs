@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::figure::{Goal, Row};
 use super::home::{Home, Prefetch, open_folder};
 use super::server::free_address;
-use super::{BenchArguments, Results, program_version, release};
+use super::{BenchArguments, Results, program_version, release_program};
 use crate::cache::Cache;
 use crate::needs;
 use crate::shell::{capture, root};
@@ -104,11 +104,7 @@ impl Rounds {
 }
 
 pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(
-        arguments,
-        &["--package", "mlops-bin", "--bin", "mlops"],
-        "mlops",
-    )?;
+    let program = release_program(arguments, "mlops-bin", "mlops")?;
     let chain = Chain {
         prefetch: Home::new(&program)?.prefetch()?,
         gateway: needs::versitygw(&Cache::of_user()?)?,
@@ -157,11 +153,7 @@ pub(super) fn measure(arguments: &BenchArguments) -> Result<Results> {
 
 /// With nothing cached: neither environment nor packages.
 pub(super) fn measure_cold(arguments: &BenchArguments) -> Result<Results> {
-    let program = release(
-        arguments,
-        &["--package", "mlops-bin", "--bin", "mlops"],
-        "mlops",
-    )?;
+    let program = release_program(arguments, "mlops-bin", "mlops")?;
     let uv = installer(&program)?;
     let path = search_path(&uv)?;
     let (mut cold, mut installer, mut allowed) = (Vec::new(), Vec::new(), Vec::new());

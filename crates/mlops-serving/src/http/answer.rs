@@ -12,7 +12,7 @@ use super::error::HttpError;
 use super::pool::Lease;
 
 /// Never reserve more than this on a server's word alone.
-const MOST_RESERVED: usize = 64 << 20;
+pub(crate) const MOST_RESERVED: usize = 64 << 20;
 
 /// The answer of a server: status and headers, and the body piece by piece.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use http::{HeaderValue, Method, Request, Uri};
 use mlops_core::{Endpoint, Error, ErrorKind, Result, SecretText};
 
 pub use answer::Answer;
+pub(crate) use answer::MOST_RESERVED;
 pub use error::HttpError;
 pub use payload::Payload;
 use pool::Pool;

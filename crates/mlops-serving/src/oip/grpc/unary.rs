@@ -12,14 +12,11 @@ use tonic::body::Body;
 use tonic::client::GrpcService as _;
 use tonic::transport::Channel;
 
-use crate::http::Payload;
+use crate::http::{MOST_RESERVED, Payload};
 
 /// What stands before a message: a byte that says whether it is compressed, and four of its length
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 pub(super) const PREFIX: usize = 5;
-
-/// Never reserve more than this on a server's word alone.
-const MOST_RESERVED: usize = 64 << 20;
 
 /// The prefix of a message so long.
 pub(super) fn prefix(length: usize) -> [u8; PREFIX] {
