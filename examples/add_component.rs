@@ -33,7 +33,7 @@ local:
 
 fn main() -> anyhow::Result<()> {
     let files = BTreeMap::from([("notes/component.yaml".into(), NOTES.to_owned())]);
-    let catalog = Catalog::embedded().with_folder(&files)?;
+    let catalog = Catalog::embedded().with_folder(files)?;
 
     let platform = "name: demo\ncomponents:\n  notes: {}\n";
     let (_platform, graph) = load("platform.yaml", platform, &catalog)?;

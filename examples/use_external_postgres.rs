@@ -53,7 +53,7 @@ fn finished(event: Event) {
 fn main() -> anyhow::Result<()> {
     run(async || {
         let files = BTreeMap::from([("notes/component.yaml".into(), NOTES.to_owned())]);
-        let catalog = Catalog::embedded().with_folder(&files)?;
+        let catalog = Catalog::embedded().with_folder(files)?;
         let text = PLATFORM.replace("URL", &var("POSTGRES_URL")?);
         let text = text.replace("USER", &var("PGUSER")?);
         let session = open("platform.yaml", &text, &catalog)?;

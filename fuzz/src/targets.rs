@@ -24,7 +24,7 @@ pub fn platform_file(text: &str) {
 pub fn component_file(text: &str) {
     let files = BTreeMap::from([(PathBuf::from("echo/component.yaml"), text.to_owned())]);
     let catalog = Catalog::embedded()
-        .with_folder(&files)
+        .with_folder(files)
         .expect("there is one component, of a name that is free");
     match load(
         "platform.yaml",

@@ -32,9 +32,6 @@ pub struct Catalog {
     python_lock: Option<String>,
 }
 
-/// From so many files on it is worth to read them in several threads.
-const MANY: usize = 64;
-
 /// A file and, once it was needed, what it says.
 #[derive(Debug, Clone)]
 struct Entry<T> {
@@ -43,7 +40,7 @@ struct Entry<T> {
 }
 
 impl<T: DeserializeOwned + JsonSchema> Entry<T> {
-    fn new(path: &str, text: &str) -> Self {
+    fn new(path: &str, text: impl Into<String>) -> Self {
         Self {
             source: Source::new(path, text),
             value: OnceLock::new(),
@@ -90,7 +87,7 @@ impl Catalog {
     pub fn embedded() -> Self {
         let mut catalog = Self::default();
         for (path, text) in embedded::FILES {
-            catalog.insert(path, Path::new(path), text);
+            catalog.insert(path, Path::new(path), *text);
         }
         catalog
     }
@@ -103,23 +100,23 @@ impl Catalog {
     ///
     /// When no component, profile or sample is among them, or a component has the name of one that is there already
     /// and does not say `replaces: true`.
-    pub fn with_folder(mut self, files: &BTreeMap<PathBuf, String>) -> Result<Self, Diagnostics> {
+    pub fn with_folder(mut self, files: BTreeMap<PathBuf, String>) -> Result<Self, Diagnostics> {
         let before = self.clone();
         let mut added = 0_usize;
         let mut wrong = Diagnostics::default();
         for (path, text) in files {
             let shown = path.display().to_string();
-            if let Some(Role::Component(name)) = Role::of(path)
+            if let Some(Role::Component(name)) = Role::of(&path)
                 && before.components.contains_key(&name)
             {
-                let entry = Entry::<Component>::new(&shown, text);
+                let entry = Entry::<Component>::new(&shown, text.as_str());
                 match entry.get() {
                     Ok(component) if component.replaces => {}
                     Ok(_) => wrong = wrong.and(taken(&name, &entry.source)),
                     Err(more) => wrong = wrong.and(more),
                 }
             }
-            added += usize::from(self.insert(&shown, path, text));
+            added += usize::from(self.insert(&shown, &path, text));
         }
         if added == 0 {
             let mut problems = Problems::new();
@@ -139,7 +136,7 @@ impl Catalog {
         self
     }
 
-    fn insert(&mut self, shown: &str, path: &Path, text: &str) -> bool {
+    fn insert(&mut self, shown: &str, path: &Path, text: impl Into<String>) -> bool {
         match Role::of(path) {
             Some(Role::Component(name)) => {
                 self.components.insert(name, Entry::new(shown, text));
@@ -151,7 +148,7 @@ impl Catalog {
                 self.samples.insert(name, Entry::new(shown, text));
             }
             Some(Role::Docs(name)) => {
-                self.docs.insert(name, text.to_owned());
+                self.docs.insert(name, text.into());
                 return false;
             }
             None => return false,
@@ -192,21 +189,8 @@ impl Catalog {
             .filter_map(|name| self.components.get(name))
             .filter(|entry| entry.value.get().is_none())
             .collect();
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        if entries.len() < MANY || threads < 2 {
-            return;
-        }
-        let share = entries.len().div_ceil(threads.min(8));
-        std::thread::scope(|scope| {
-            for entries in entries.chunks(share) {
-                scope.spawn(move || {
-                    for entry in entries {
-                        // What is wrong is kept, and told when the component is asked for.
-                        drop(entry.get());
-                    }
-                });
-            }
-        });
+        // What is wrong is kept, and told when the component is asked for.
+        mlops_core::threads::map(&entries, |entry| drop(entry.get()));
     }
 
     /// The file of a component, for messages.

@@ -23,7 +23,7 @@ const MAX_FILES: usize = 20_000;
 ///
 /// When the folder or a file in it cannot be read, or there are too many.
 pub fn read_folder(folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
-    let mut files = BTreeMap::new();
+    let mut paths = Vec::new();
     let mut open = vec![(folder.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {
         let failed = |error: std::io::Error| {
@@ -44,19 +44,23 @@ pub fn read_folder(folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
                     open.push((path, depth + 1));
                 }
             } else if is_read(&path) {
-                if files.len() >= MAX_FILES {
+                if paths.len() >= MAX_FILES {
                     return Err(Error::new(
                         ErrorKind::InvalidInput,
                         format!("read the catalogue `{}`", folder.display()),
                     )
                     .with_source(format!("it has more than {MAX_FILES} files")));
                 }
-                let text = read_input(&path, MAX_BYTES as u64)?;
-                files.insert(path, text);
+                paths.push(path);
             }
         }
     }
-    Ok(files)
+    let texts = mlops_core::threads::map(&paths, |path| read_input(path, MAX_BYTES as u64));
+    paths
+        .into_iter()
+        .zip(texts)
+        .map(|(path, text)| Ok((path, text?)))
+        .collect()
 }
 
 fn is_read(path: &Path) -> bool {

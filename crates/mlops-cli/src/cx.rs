@@ -56,7 +56,7 @@ impl Cx {
     pub(crate) fn session(&self, network: Network) -> Result<Session> {
         let mut catalog = Catalog::embedded();
         for folder in &self.global.catalog {
-            catalog = catalog.with_folder(&catalog::read_folder(folder)?)?;
+            catalog = catalog.with_folder(catalog::read_folder(folder)?)?;
         }
         let described = self.describe(&catalog)?;
         let (env, folder) = (self.env.clone(), file::folder_of(&described.origin));

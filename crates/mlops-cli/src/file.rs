@@ -130,7 +130,12 @@ pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
 
 /// Reads UTF-8 text of at most `limit` bytes.
 pub(crate) fn read_bounded(stream: &mut dyn Read, limit: u64) -> io::Result<String> {
-    let mut bytes = Vec::new();
+    read_sized(stream, 0, limit)
+}
+
+/// The same, of a stream that probably has `length` bytes.
+fn read_sized(stream: &mut dyn Read, length: usize, limit: u64) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(length);
     stream.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let message = format!("it has more than {limit} bytes");
@@ -144,7 +149,10 @@ pub(crate) fn read_bounded(stream: &mut dyn Read, limit: u64) -> io::Result<Stri
 }
 
 fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    read_bounded(&mut File::open(path)?, limit)
+    let mut file = File::open(path)?;
+    // A hint only: the file may grow, and a pipe has no length.
+    let length = file.metadata().map_or(0, |data| data.len()).min(limit);
+    read_sized(&mut file, usize::try_from(length).unwrap_or(0), limit)
 }
 
 /// Reads a file that the user named, at most `limit` bytes of UTF-8 text.

@@ -1,7 +1,7 @@
 //! Fingerprints of values.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -27,12 +27,17 @@ impl Write for Sink {
 impl Digest {
     /// The digest of a value. Maps must have ordered keys, which all of ours have.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
-        let mut sink = Sink(Sha256::new());
+        // JSON is written in very small pieces, which hashed one by one cost more than their hash.
+        let mut sink = BufWriter::new(Sink(Sha256::new()));
         // A value of ours that cannot be JSON cannot be planned with either; its digest differs from all others.
         if let Err(error) = serde_json::to_writer(&mut sink, value) {
-            sink.0.update(error.to_string());
+            sink.get_mut().0.update(error.to_string());
         }
-        Self::finish(sink.0)
+        match sink.into_inner() {
+            Ok(sink) => Self::finish(sink.0),
+            // Writing to a hash cannot fail.
+            Err(error) => Self::of_bytes(error.to_string().as_bytes()),
+        }
     }
 
     /// The digest of bytes.

@@ -1,12 +1,13 @@
 //! The resources of a platform and what each needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::DiGraph;
 use serde::{Deserialize, Serialize};
 
 use crate::binding::Binding;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{PlatformName, SecretName, ServiceName};
 use crate::probe::Probe;
@@ -112,6 +113,24 @@ impl Graph {
         self.order.iter().filter_map(|id| self.resources.get(id))
     }
 
+    /// A fingerprint of all of it. Resources are hashed each by itself, because of a large platform that can be done
+    /// side by side.
+    pub fn digest(&self) -> Digest {
+        let resources: Vec<&Resource> = self.resources.values().collect();
+        let resources = crate::threads::map(&resources, |resource| Digest::of(resource));
+        let Self {
+            platform,
+            resources: _,
+            services,
+            secret_sources,
+            bindings,
+            probes,
+            order,
+        } = self;
+        let rest = (platform, services, secret_sources, bindings, probes, order);
+        Digest::of(&(resources, rest))
+    }
+
     /// What needs each resource, directly.
     pub fn needed_by(&self) -> BTreeMap<&ResourceId, BTreeSet<&ResourceId>> {
         let mut users: BTreeMap<&ResourceId, BTreeSet<&ResourceId>> = BTreeMap::new();
@@ -135,7 +154,7 @@ fn invalid(cause: String) -> Error {
 fn order(resources: &BTreeMap<ResourceId, Resource>) -> Result<Vec<ResourceId>> {
     let mut graph = DiGraph::<&ResourceId, ()>::with_capacity(resources.len(), resources.len() * 2);
     // Inserted in reverse: toposort walks from the last node, so equals come out in their own order.
-    let nodes: BTreeMap<&ResourceId, _> = resources
+    let nodes: HashMap<&ResourceId, _> = resources
         .keys()
         .rev()
         .map(|id| (id, graph.add_node(id)))

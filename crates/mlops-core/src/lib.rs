@@ -18,6 +18,7 @@ mod resource;
 mod secret;
 mod service;
 pub mod template;
+pub mod threads;
 
 pub use binding::Binding;
 pub use digest::Digest;

@@ -1,7 +1,10 @@
 //! Names that a server validates: a type each, with `FromStr` as the only door.
+//!
+//! Their text is shared: a platform says the same few names very often, and each of them is copied without a copy.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,9 +49,9 @@ fn is_identifier(text: &str) -> bool {
 macro_rules! names {
     ($($(#[$doc:meta])* $type:ident, $what:literal, $lengths:expr, $rule:literal, $valid:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema)]
-        #[serde(transparent)]
-        pub struct $type(String);
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, schemars::JsonSchema)]
+        #[schemars(transparent)]
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as text.
@@ -62,7 +65,7 @@ macro_rules! names {
 
             fn from_str(text: &str) -> Result<Self> {
                 check($what, text, $lengths, $rule, $valid)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
         }
 
@@ -75,6 +78,12 @@ macro_rules! names {
         impl AsRef<str> for $type {
             fn as_ref(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 

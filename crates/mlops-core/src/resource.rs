@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,19 +15,30 @@ use crate::name::ComponentName;
 pub type Spec = serde_json::Map<String, serde_json::Value>;
 
 /// The kind of a resource, such as `postgres-role`: what decides which provider is responsible.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Kind(String);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind(Arc<str>);
 
 impl Kind {
     /// Takes a kind's name as it is.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(name.as_ref().into())
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
     }
 }
 
@@ -49,15 +61,15 @@ impl fmt::Display for Kind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId {
     kind: Kind,
-    name: String,
+    name: Arc<str>,
 }
 
 impl ResourceId {
     /// The resource `name` of `kind`.
-    pub fn new(kind: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(kind: impl AsRef<str>, name: impl AsRef<str>) -> Self {
         Self {
             kind: Kind::new(kind),
-            name: name.into(),
+            name: name.as_ref().into(),
         }
     }
 
@@ -70,11 +82,16 @@ impl ResourceId {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// As it is written: `kind/name`.
+    fn text(&self) -> String {
+        [self.kind.as_str(), "/", &self.name].concat()
+    }
 }
 
 impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}", self.kind.as_str(), self.name))
+        f.pad(&self.text())
     }
 }
 
@@ -95,7 +112,7 @@ impl FromStr for ResourceId {
 
 impl Serialize for ResourceId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text())
     }
 }
 

@@ -46,7 +46,7 @@ fn of_components() {
         })
         .collect();
     assert_eq!(files.len(), 2);
-    let catalog = Catalog::embedded().with_folder(&files).unwrap();
+    let catalog = Catalog::embedded().with_folder(files).unwrap();
     for platform in platforms {
         loads(platform, &catalog);
     }

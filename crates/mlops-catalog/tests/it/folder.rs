@@ -17,7 +17,7 @@ fn files(all: &[(&str, &str)]) -> BTreeMap<PathBuf, String> {
 #[test]
 fn a_component_is_added_without_rust() {
     let catalog = Catalog::embedded()
-        .with_folder(&files(&[
+        .with_folder(files(&[
             ("mine/echo/component.yaml", ECHO),
             ("mine/notes.txt", "not read"),
         ]))
@@ -61,7 +61,7 @@ fn a_component_is_added_without_rust() {
 fn a_component_takes_the_place_of_another_only_when_it_says_so() {
     let own = ECHO.replace("name: echo\n", "name: s3\n");
     let wrong = Catalog::embedded()
-        .with_folder(&files(&[("mine/s3/component.yaml", &own)]))
+        .with_folder(files(&[("mine/s3/component.yaml", &own)]))
         .unwrap_err();
     assert_eq!(
         wrong.to_string(),
@@ -71,7 +71,7 @@ fn a_component_takes_the_place_of_another_only_when_it_says_so() {
     );
     let own = format!("{own}replaces: true\n");
     let catalog = Catalog::embedded()
-        .with_folder(&files(&[("mine/s3/component.yaml", &own)]))
+        .with_folder(files(&[("mine/s3/component.yaml", &own)]))
         .unwrap();
     assert_eq!(catalog.component("s3").unwrap().unwrap().title, "Echo");
 }
@@ -79,7 +79,7 @@ fn a_component_takes_the_place_of_another_only_when_it_says_so() {
 #[test]
 fn a_folder_without_components_is_an_error() {
     let wrong = Catalog::embedded()
-        .with_folder(&files(&[("mine/readme.txt", "")]))
+        .with_folder(files(&[("mine/readme.txt", "")]))
         .unwrap_err();
     assert!(
         wrong
@@ -93,7 +93,7 @@ fn a_folder_without_components_is_an_error() {
 fn profiles_and_samples_can_be_added() {
     let profile = "description: Only storage.\ncomponents: [postgres, s3]\n";
     let catalog = Catalog::embedded()
-        .with_folder(&files(&[("mine/profiles/storage.yaml", profile)]))
+        .with_folder(files(&[("mine/profiles/storage.yaml", profile)]))
         .unwrap();
     let (_, graph) = load("platform.yaml", "name: demo\nprofile: storage\n", &catalog).unwrap();
     assert!(graph.find(&"process/postgres".parse().unwrap()).is_some());

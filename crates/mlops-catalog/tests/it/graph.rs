@@ -293,7 +293,7 @@ fn many(count: usize) -> (String, BTreeMap<PathBuf, String>) {
 fn time(count: usize) -> Duration {
     let (text, files) = many(count);
     let start = Instant::now();
-    let catalog = Catalog::embedded().with_folder(&files).unwrap();
+    let catalog = Catalog::embedded().with_folder(files).unwrap();
     let (_, graph) =
         load("platform.yaml", &text, &catalog).unwrap_or_else(|wrong| panic!("{wrong}"));
     let took = start.elapsed();

@@ -60,7 +60,7 @@ fn wrong_components_have_these_messages() {
     let platform = "name: demo\ncomponents:\n  echo: {}\n";
     check("tests/wrong_components", 45, |text| {
         let files = BTreeMap::from([(PathBuf::from("echo/component.yaml"), text.to_owned())]);
-        let catalog = Catalog::embedded().with_folder(&files).unwrap();
+        let catalog = Catalog::embedded().with_folder(files).unwrap();
         load("platform.yaml", platform, &catalog).err()
     });
 }

@@ -43,7 +43,7 @@ pub fn plan_removal(
         format: 1,
         platform: graph.platform.clone(),
         direction: Direction::Remove,
-        graph: Digest::of(graph),
+        graph: graph.digest(),
         observation: Digest::of(observation),
         changes,
     })

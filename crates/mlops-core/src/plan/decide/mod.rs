@@ -126,7 +126,7 @@ pub fn plan(graph: &Graph, observation: &Observation, rules: &Rules) -> Result<P
         format: 1,
         platform: graph.platform.clone(),
         direction: Direction::Apply,
-        graph: Digest::of(graph),
+        graph: graph.digest(),
         observation: Digest::of(observation),
         changes,
     })
