@@ -135,6 +135,10 @@ impl Guarded {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.server.try_wait(), Ok(None))
     }

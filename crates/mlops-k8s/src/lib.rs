@@ -1,0 +1,1 @@
+//! Brings objects to a Kubernetes cluster: plan, apply, prune, wait, explain.

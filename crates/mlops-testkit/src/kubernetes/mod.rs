@@ -1,0 +1,15 @@
+//! Real Kubernetes for tests: an API server alone, or a whole node that runs pods.
+//!
+//! All programs of Kubernetes are one program of ours (`crates/mlops-testkit/node`), built by Go into a cache.
+
+mod certificates;
+mod cluster;
+mod commands;
+mod programs;
+
+pub use certificates::Credentials;
+pub use cluster::TestCluster;
+pub use programs::{Programs, VERSION, build_all, programs};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The programs of Kubernetes and what runs on its node: found on the machine, else built once.
+#![expect(
+    clippy::panic,
+    reason = "a test without its server must fail, and say why"
+)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use sha2::{Digest as _, Sha256};
+
+/// The version of Kubernetes. The last line that accepts the containerd 1.x that Debian 12 has.
+pub const VERSION: &str = "1.35.4";
+
+/// Names the folder of ready programs, as the envtest of controller-runtime does
+/// (<https://book.kubebuilder.io/reference/envtest>).
+const ASSETS: &str = "KUBEBUILDER_ASSETS";
+
+/// The servers that are one program.
+const SERVERS: [&str; 6] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+];
+
+/// What else a node has, with the module of each.
+const ADDONS: [(&str, &str); 3] = [
+    ("coredns", "github.com/coredns/coredns@v1.14.3"),
+    (
+        "metrics-server",
+        "sigs.k8s.io/metrics-server/cmd/metrics-server@v0.9.0",
+    ),
+    (
+        "local-path-provisioner",
+        "github.com/rancher/local-path-provisioner@v0.0.30",
+    ),
+];
+
+const RECIPE: [(&str, &str); 3] = [
+    ("go.mod", include_str!("../../node/go.mod")),
+    ("go.sum", include_str!("../../node/go.sum")),
+    ("main.go", include_str!("../../node/main.go")),
+];
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    servers: PathBuf,
+    addons: PathBuf,
+}
+
+impl Programs {
+    /// The path of `etcd`, `kube-apiserver` and so on.
+    pub fn server(&self, name: &str) -> PathBuf {
+        self.servers.join(name)
+    }
+
+    /// The path of `coredns`, `metrics-server` or `local-path-provisioner`, built when it is not there yet.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be built.
+    pub fn addon(&self, name: &str) -> PathBuf {
+        let Some((_, module)) = ADDONS.iter().find(|(known, _)| *known == name) else {
+            panic!("`{name}` is no program of the node");
+        };
+        make_once(&self.addons.join(version_folder(name, module)), |staging| {
+            let mut go = Command::new("go");
+            go.args(["install", "-trimpath", "-ldflags", "-s -w", module])
+                .env("GOBIN", staging)
+                .env("CGO_ENABLED", "0");
+            run(&mut go, module);
+        })
+        .join(name)
+    }
+}
+
+fn version_folder(name: &str, module: &str) -> String {
+    let version = module.rsplit('@').next().unwrap_or_default();
+    format!("{name}-{}", version.trim_start_matches('v'))
+}
+
+/// The programs: in the folder that `KUBEBUILDER_ASSETS` names, in the cache, else built into the cache by Go.
+///
+/// # Panics
+///
+/// When there are none and they cannot be built, with what is missing.
+pub fn programs() -> &'static Programs {
+    static FOUND: OnceLock<Programs> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let addons = cache();
+        let named = std::env::var_os(ASSETS).map(PathBuf::from);
+        if let Some(folder) = named.filter(|folder| folder.join("kube-apiserver").is_file()) {
+            return Programs {
+                servers: folder,
+                addons,
+            };
+        }
+        let servers = make_once(
+            &addons.join(format!("kubernetes-{VERSION}-{}", recipe())),
+            build,
+        );
+        Programs { servers, addons }
+    })
+}
+
+/// Builds all that a node needs and is not there; says what it does.
+///
+/// # Panics
+///
+/// As [`programs`].
+pub fn build_all(mut say: impl FnMut(&str)) {
+    say("Kubernetes");
+    let programs = programs();
+    for (name, _) in ADDONS {
+        say(name);
+        programs.addon(name);
+    }
+}
+
+/// Eight digits that change with the recipe.
+fn recipe() -> String {
+    let mut hash = Sha256::new();
+    for (name, text) in RECIPE {
+        hash.update(name);
+        hash.update(text);
+    }
+    hash.finalize()
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+pub(crate) fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    match base {
+        Some(base) => base.join("mlops-testkit").join("v1"),
+        None => panic!("there is no home folder for a cache; set XDG_CACHE_HOME"),
+    }
+}
+
+fn build(staging: &Path) {
+    let source = staging.join("source");
+    let written = fs::create_dir(&source).and_then(|()| {
+        RECIPE
+            .iter()
+            .try_for_each(|(name, text)| fs::write(source.join(name), text))
+    });
+    if let Err(error) = written {
+        panic!("cannot write to {}: {error}", source.display());
+    }
+    let package = "k8s.io/component-base/version";
+    let mut numbers = VERSION.split('.');
+    let (major, minor) = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
+    let flags = format!(
+        "-s -w -X {package}.gitVersion=v{VERSION} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    );
+    let mut go = Command::new("go");
+    go.args(["build", "-trimpath", "-mod=readonly", "-ldflags", &flags])
+        .args(["-o", "../testnode", "."])
+        .current_dir(&source)
+        .env("CGO_ENABLED", "0");
+    run(&mut go, "Kubernetes");
+    let linked = SERVERS
+        .iter()
+        .try_for_each(|name| symlink("testnode", staging.join(name)))
+        .and_then(|()| fs::remove_dir_all(&source));
+    if let Err(error) = linked {
+        panic!("cannot finish {}: {error}", staging.display());
+    }
+}
+
+fn run(go: &mut Command, what: &str) {
+    let output = match go.output() {
+        Ok(output) => output,
+        Err(error) => panic!(
+            "{what} is not on this machine, and Go to build it is missing ({error}); install Go 1.25 or newer, or \
+             name a folder of ready programs in {ASSETS}"
+        ),
+    };
+    assert!(
+        output.status.success(),
+        "Go could not build {what}:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Makes a folder beside its place and renames it, under a lock: two test runs make it once, and it is complete or
+/// absent whatever kills one.
+pub(crate) fn make_once(done: &Path, make: impl FnOnce(&Path)) -> PathBuf {
+    if done.is_dir() {
+        return done.to_owned();
+    }
+    let beside = |suffix: &str| {
+        let mut name = done.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let locked = fs::create_dir_all(done.parent().unwrap_or(done))
+        .and_then(|()| File::create(beside(".lock")))
+        .and_then(|lock| lock.lock().map(|()| lock));
+    let _lock = match locked {
+        Ok(lock) => lock,
+        Err(error) => panic!("cannot lock {}: {error}", done.display()),
+    };
+    if done.is_dir() {
+        return done.to_owned();
+    }
+    let staging = beside(".partial");
+    let cleared = match fs::remove_dir_all(&staging) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(&staging),
+    };
+    if let Err(error) = cleared {
+        panic!("cannot use {}: {error}", staging.display());
+    }
+    make(&staging);
+    if let Err(error) = fs::rename(&staging, done) {
+        panic!("cannot put {} in place: {error}", done.display());
+    }
+    done.to_owned()
+}
