@@ -1,3 +1,4 @@
 //! Brings objects to a Kubernetes cluster: plan, apply, prune, wait, explain.
 
 pub mod explain;
+pub mod preflight;

@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::api::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher;
+use kube::runtime::watcher::{self, watcher};
 use mlops_core::{Error, ErrorKind, Result};
 
 use super::gather::gather;
@@ -89,11 +89,8 @@ async fn changes(client: &Client, subject: &ObjectRef) -> Result<BoxStream<'stat
     Ok(stream::select_all(streams).boxed())
 }
 
-fn watch(
-    api: kube::Api<PartialObjectMeta>,
-    config: watcher::Config,
-) -> BoxStream<'static, ()> {
-    kube::runtime::watcher(api, config)
+fn watch(api: kube::Api<PartialObjectMeta>, config: watcher::Config) -> BoxStream<'static, ()> {
+    watcher(api, config)
         .default_backoff()
         .filter_map(|change| async move { change.is_ok().then_some(()) })
         .boxed()
