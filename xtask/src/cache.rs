@@ -36,6 +36,11 @@ impl Cache {
         Self { root }
     }
 
+    /// The path of a file beside the entries.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// The folder of the entry `name`; `make` fills it when it is not there yet.
     pub(crate) fn entry(
         &self,

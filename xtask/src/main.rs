@@ -9,6 +9,7 @@ mod bench;
 mod cache;
 mod checks;
 mod needs;
+mod node;
 mod shell;
 mod test;
 mod tools;
@@ -45,6 +46,8 @@ enum Task {
     Unused,
     /// Prove that the pure crates are pure and that no crate depends upwards.
     Rooms,
+    /// A Kubernetes node on this machine, the one that the tests use.
+    Node(node::NodeArguments),
     /// Measure against the peers and write docs/benchmarks.md.
     Bench(bench::BenchArguments),
 }
@@ -80,6 +83,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Typos => checks::typos()?,
         Task::Unused => checks::unused()?,
         Task::Rooms => checks::rooms()?,
+        Task::Node(arguments) => node::node(arguments)?,
         Task::Bench(arguments) => bench::bench(arguments)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -30,6 +30,8 @@ pub(crate) struct Needs {
     pub(crate) postgres: Option<PathBuf>,
     pub(crate) python: Option<PathBuf>,
     pub(crate) versitygw: Option<PathBuf>,
+    /// Whether the programs of a Kubernetes node are there.
+    pub(crate) kubernetes: bool,
 }
 
 impl Needs {
@@ -40,6 +42,7 @@ impl Needs {
             postgres: Some(postgres()?),
             python: optional("the Python environment", python()),
             versitygw: optional("the Versity S3 gateway", versitygw(&cache)),
+            kubernetes: optional("Kubernetes", crate::node::build()).is_some(),
         })
     }
 
@@ -57,7 +60,7 @@ impl Needs {
 }
 
 /// The other tests are worth running without it; those that need it fail and say what they miss.
-fn optional(what: &str, place: Result<PathBuf>) -> Option<PathBuf> {
+pub(crate) fn optional<T>(what: &str, place: Result<T>) -> Option<T> {
     place
         .inspect_err(|error| {
             say(format_args!(
@@ -114,7 +117,7 @@ fn installed_postgres() -> Option<PathBuf> {
         .find(|folder| has_server(folder))
 }
 
-fn apt_get(arguments: &[&str]) -> Result<()> {
+pub(crate) fn apt_get(arguments: &[&str]) -> Result<()> {
     run(Command::new("apt-get")
         .arg("-qq")
         .args(arguments)
@@ -124,7 +127,7 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
         .stdout(std::io::stderr()))
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     capture(Command::new("id").arg("-u")).is_ok_and(|text| text.trim() == "0")
 }
 

@@ -5,7 +5,8 @@ use std::process::{Command, ExitCode, ExitStatus};
 use anyhow::Result;
 use clap::Args;
 
-use crate::needs::Needs;
+use crate::needs::{Needs, optional};
+use crate::node::RunningNode;
 use crate::shell::{cargo, run, status};
 
 #[derive(Debug, Args)]
@@ -37,9 +38,15 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
         // Cargo refuses `--doc` for a package that has no library; without a choice it tests what there is.
         &[&[]]
     };
+    // One node for all test programs; a package alone starts its own when it needs one.
+    let node = (arguments.packages.is_empty() && needs.kubernetes)
+        .then(RunningNode::start)
+        .and_then(|started| optional("a Kubernetes node", started));
     let mut worst = ExitCode::SUCCESS;
     for targets in runs {
-        let ended = status(&mut cargo_test(targets, arguments, &needs))?;
+        let mut command = cargo_test(targets, arguments, &needs);
+        command.envs(node.as_ref().map(RunningNode::variable));
+        let ended = status(&mut command)?;
         if !ended.success() {
             worst = code(ended);
             if !arguments.no_fail_fast {

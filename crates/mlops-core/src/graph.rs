@@ -117,7 +117,7 @@ impl Graph {
     /// side by side.
     pub fn digest(&self) -> Digest {
         let resources: Vec<&Resource> = self.resources.values().collect();
-        let resources = crate::threads::map(&resources, |resource| Digest::of(resource));
+        let resources = crate::threads::map(&resources, Digest::of);
         let Self {
             platform,
             resources: _,

@@ -21,6 +21,7 @@ kill -"$1" "$2" 2>/dev/null
 tries=0
 while kill -0 "$2" 2>/dev/null && [ "$tries" -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
 kill -KILL "$2" 2>/dev/null
+eval "$4"
 rm -rf "$3"
 "#;
 
@@ -102,10 +103,21 @@ pub(crate) struct Guarded {
 impl Guarded {
     /// Starts the server with its output in `FOLDER/server.log`; `signal` ends it later, and then the folder goes.
     pub(crate) fn spawn(
+        command: Command,
+        account: Option<&Account>,
+        folder: &Path,
+        signal: &str,
+    ) -> Self {
+        Self::spawn_then(command, account, folder, signal, "")
+    }
+
+    /// As [`Self::spawn`]; after the server a piece of shell tidies up.
+    pub(crate) fn spawn_then(
         mut command: Command,
         account: Option<&Account>,
         folder: &Path,
         signal: &str,
+        finally: &str,
     ) -> Self {
         run_as(&mut command, account);
         // Not in our group: Ctrl-C is for us, and we end the server.
@@ -124,6 +136,7 @@ impl Guarded {
         let watch = Command::new("/bin/sh")
             .args(["-c", WATCH, "watch", signal, &server.id().to_string()])
             .arg(folder)
+            .arg(finally)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -74,7 +74,7 @@ impl Authority {
         params.distinguished_name = named(user, group);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// The certificate of a server with those names and addresses.
@@ -87,10 +87,10 @@ impl Authority {
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Credentials {
+    fn sign(&self, params: &CertificateParams) -> Credentials {
         let key = sure(KeyPair::generate());
         let certificate = sure(params.signed_by(&key, &self.issuer));
         Credentials {

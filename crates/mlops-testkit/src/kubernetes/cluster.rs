@@ -52,7 +52,7 @@ impl TestCluster {
             etcd_peers: free_port(),
         };
         let authority = Authority::new();
-        if let Err(error) = commands::write_keys(&folder, &authority, &addresses.host) {
+        if let Err(error) = commands::write_keys(&folder, &authority, &[]) {
             panic!("cannot write to {}: {error}", folder.display());
         }
         let etcd = commands::etcd(programs, &folder, &addresses);
@@ -145,7 +145,7 @@ impl TestCluster {
         let start = commands::apiserver(programs(), &self.folder, &self.addresses);
         let folder = make_folder("mlops-apiserver-", None);
         let mut server = Guarded::spawn(command(&start), None, &folder, "KILL");
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !self.is_ready() {
             if !server.is_running() || Instant::now() > deadline {
                 let log = fs::read_to_string(folder.join("server.log")).unwrap_or_default();

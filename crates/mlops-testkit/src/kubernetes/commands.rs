@@ -32,17 +32,25 @@ const INSIDE: [&str; 4] = [
 /// The address of the API server's Service: the first of `SERVICES`.
 const SERVICE: &str = "10.96.0.1";
 
+/// Who the API server is for API servers behind it.
+const FRONT: &str = "front-proxy-client";
+
 pub(super) const SERVICES: &str = "10.96.0.0/16";
 
 /// Writes keys and certificates into `folder`.
-pub(super) fn write_keys(folder: &Path, authority: &Authority, host: &str) -> std::io::Result<()> {
+pub(super) fn write_keys(
+    folder: &Path,
+    authority: &Authority,
+    hosts: &[&str],
+) -> std::io::Result<()> {
     std::fs::write(folder.join("ca.crt"), authority.certificate())?;
     std::fs::write(folder.join("ca.key"), authority.key())?;
-    let names = [&INSIDE[..], &["localhost", "127.0.0.1", SERVICE, host]].concat();
+    let names = [&INSIDE[..], &["localhost", "127.0.0.1", SERVICE], hosts].concat();
     authority.server(&names).write(folder, "apiserver");
     authority
         .client("kube-apiserver", Some("system:masters"))
         .write(folder, "kubelet-client");
+    authority.client(FRONT, None).write(folder, "front-proxy");
     let (private, public) = key_pair();
     std::fs::write(folder.join("accounts.key"), private)?;
     std::fs::write(folder.join("accounts.pub"), public)?;
@@ -109,6 +117,16 @@ pub(super) fn apiserver(programs: &Programs, folder: &Path, at: &Addresses) -> S
         ("kubelet-client-key", file("kubelet-client.key")),
         ("kubelet-certificate-authority", file("ca.crt")),
         ("kubelet-preferred-address-types", "InternalIP".to_owned()),
+        ("requestheader-client-ca-file", file("ca.crt")),
+        ("requestheader-allowed-names", FRONT.to_owned()),
+        ("requestheader-username-headers", "X-Remote-User".to_owned()),
+        ("requestheader-group-headers", "X-Remote-Group".to_owned()),
+        (
+            "requestheader-extra-headers-prefix",
+            "X-Remote-Extra-".to_owned(),
+        ),
+        ("proxy-client-cert-file", file("front-proxy.crt")),
+        ("proxy-client-key-file", file("front-proxy.key")),
         ("audit-policy-file", file("audit.yaml")),
         ("audit-log-path", file("audit.log")),
         ("audit-log-maxsize", "1000".to_owned()),

@@ -2,13 +2,18 @@
 //!
 //! All programs of Kubernetes are one program of ours (`crates/mlops-testkit/node`), built by Go into a cache.
 
+mod addons;
 mod certificates;
 mod cluster;
 mod commands;
+pub mod images;
+mod node;
 mod programs;
 
+pub use addons::BUSYBOX;
 pub use certificates::Credentials;
 pub use cluster::TestCluster;
+pub use node::{NODE, TestNode};
 pub use programs::{Programs, VERSION, build_all, programs};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
     reason = "a test without its server must fail, and say why"
 )]
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -131,11 +132,17 @@ fn recipe() -> String {
         hash.update(name);
         hash.update(text);
     }
-    hash.finalize()
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let digest = hex(&hash.finalize());
+    digest.chars().take(8).collect()
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 pub(crate) fn cache() -> PathBuf {
