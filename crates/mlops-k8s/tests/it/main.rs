@@ -1,7 +1,18 @@
-//! Against a real API server.
+//! What only a real API server, or a real node, can show.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
 
 mod apply_set;
+mod explain_causes;
+mod explain_page;
+mod explain_stage;
+mod explain_until;
 mod lease_holding;
+mod preflight;
 mod support;
 mod trouble;
 mod wait_watch;

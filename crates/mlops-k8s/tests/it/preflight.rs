@@ -1,0 +1,1 @@
+//! Preflight against a real API server and a real node.
