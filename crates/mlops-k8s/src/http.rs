@@ -61,7 +61,8 @@ impl Call {
     }
 
     pub(crate) fn apply(path: &str, manager: &str, is_forced: bool, body: Vec<u8>) -> Self {
-        let path = format!("{path}?fieldManager={manager}&fieldValidation=Strict&force={is_forced}");
+        let path =
+            format!("{path}?fieldManager={manager}&fieldValidation=Strict&force={is_forced}");
         Self {
             accept: METADATA_OF_ONE,
             content: APPLY,
@@ -198,18 +199,23 @@ async fn attempt_once(
     call: &Call,
     doing: &(dyn Fn() -> String + Sync),
 ) -> Result<Value, Failed> {
-    let plain = |error: Error| Failed { error, code: None, retry_after: None };
+    let plain = |error: Error| Failed {
+        error,
+        code: None,
+        retry_after: None,
+    };
     let request = Request::builder()
         .method(call.method.clone())
         .uri(&call.path)
         .header(ACCEPT, call.accept)
         .header(CONTENT_TYPE, call.content)
         .body(Body::from(call.body.clone()))
-        .map_err(|error| {
-            plain(Error::new(ErrorKind::InvalidInput, doing()).with_source(error))
-        })?;
+        .map_err(|error| plain(Error::new(ErrorKind::InvalidInput, doing()).with_source(error)))?;
     let exchange = async {
-        let response = client.send(request).await.map_err(|error| plain(wrap(error, doing())))?;
+        let response = client
+            .send(request)
+            .await
+            .map_err(|error| plain(wrap(error, doing())))?;
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after
@@ -225,14 +231,20 @@ async fn attempt_once(
             let refusal = Refusal::read(code, retry_after, &body);
             let retry_after = refusal.retry_after;
             let error = refusal.into_error(doing());
-            return Err(Failed { error, code: Some(code), retry_after });
+            return Err(Failed {
+                error,
+                code: Some(code),
+                retry_after,
+            });
         }
         serde_json::from_slice(&body)
             .map_err(|error| plain(Error::new(ErrorKind::Protocol, doing()).with_source(error)))
     };
     match tokio::time::timeout(ATTEMPT, exchange).await {
         Ok(done) => done,
-        Err(late) => Err(plain(Error::new(ErrorKind::Timeout, doing()).with_source(late))),
+        Err(late) => Err(plain(
+            Error::new(ErrorKind::Timeout, doing()).with_source(late),
+        )),
     }
 }
 

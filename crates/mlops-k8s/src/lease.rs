@@ -45,7 +45,10 @@ impl LeaseOptions {
     /// Sets how long the lease lasts after a renewal, in whole seconds, at least 1.
     #[must_use]
     pub fn with_duration(self, duration: Duration) -> Self {
-        Self { duration: Duration::from_secs(duration.as_secs().max(1)), ..self }
+        Self {
+            duration: Duration::from_secs(duration.as_secs().max(1)),
+            ..self
+        }
     }
 
     /// Waits for another holder, for this long. One that is dead is taken over after its duration.
@@ -55,8 +58,15 @@ impl LeaseOptions {
     }
 
     fn path(&self, with_name: bool) -> String {
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.namespace);
-        if with_name { format!("{path}/{}", self.name) } else { path }
+        let path = format!(
+            "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
+            self.namespace
+        );
+        if with_name {
+            format!("{path}/{}", self.name)
+        } else {
+            path
+        }
     }
 
     fn doing(&self, verb: &str) -> String {
@@ -64,7 +74,11 @@ impl LeaseOptions {
     }
 
     fn body(&self, metadata: &Value, transitions: u64, acquired: Option<&Value>) -> Value {
-        let now = Value::from(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string());
+        let now = Value::from(
+            jiff::Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+                .to_string(),
+        );
         json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata,
             "spec": {
@@ -115,10 +129,16 @@ impl LeaseOptions {
         let doing = || self.doing("take");
         let started = Instant::now();
         let Some(found) = find(client, &Call::get(self.path(true)), &doing).await? else {
-            let body = self.body(&json!({"name": self.name, "namespace": self.namespace}), 0, None);
+            let body = self.body(
+                &json!({"name": self.name, "namespace": self.namespace}),
+                0,
+                None,
+            );
             return match ask(client, &Call::post(self.path(false), &body), &doing).await {
                 Ok(made) => Ok(Answer::Held(Held::of(&made, started))),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Box::pin(self.try_once(client, over)).await,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    Box::pin(self.try_once(client, over)).await
+                }
                 Err(error) => Err(error),
             };
         };
@@ -176,14 +196,23 @@ impl LeaseOptions {
 
     fn guard(self, client: &kube::Client, held: Held) -> LeaseGuard {
         let token = held.transitions;
-        let state = Arc::new(Mutex::new(State { valid_until: self.valid_until(held.started), lost: None }));
+        let state = Arc::new(Mutex::new(State {
+            valid_until: self.valid_until(held.started),
+            lost: None,
+        }));
         let stop = CancellationToken::new();
         let guard = LeaseGuard {
-            inner: Arc::new(Inner { state: Arc::clone(&state), token, _stop: stop.clone().drop_guard() }),
+            inner: Arc::new(Inner {
+                state: Arc::clone(&state),
+                token,
+                _stop: stop.clone().drop_guard(),
+            }),
         };
         let client = client.clone();
         tokio::spawn(async move {
-            let version = stop.run_until_cancelled(self.renew(&client, held.version.clone(), token, &state)).await;
+            let version = stop
+                .run_until_cancelled(self.renew(&client, held.version.clone(), token, &state))
+                .await;
             if version.is_none() {
                 self.release(&client).await;
             }
@@ -198,12 +227,19 @@ impl LeaseOptions {
     }
 
     /// Renews until somebody else has the lease.
-    async fn renew(&self, client: &kube::Client, mut version: String, token: u64, state: &Mutex<State>) {
+    async fn renew(
+        &self,
+        client: &kube::Client,
+        mut version: String,
+        token: u64,
+        state: &Mutex<State>,
+    ) {
         let pause = self.duration / 4;
         let doing = || self.doing("renew");
         loop {
             tokio::time::sleep(pause).await;
-            let metadata = json!({"name": self.name, "namespace": self.namespace, "resourceVersion": version});
+            let metadata =
+                json!({"name": self.name, "namespace": self.namespace, "resourceVersion": version});
             let started = Instant::now();
             let body = self.body(&metadata, token, None);
             let answer = ask(client, &Call::put(self.path(true), &body), &doing).await;
@@ -216,7 +252,8 @@ impl LeaseOptions {
                             continue;
                         }
                         Ok(found) => {
-                            let holder = found.map_or("nobody".to_owned(), |found| Other::of(&found).holder);
+                            let holder =
+                                found.map_or("nobody".to_owned(), |found| Other::of(&found).holder);
                             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                             state.lost = Some(crate::error::printable(&holder));
                             return;
@@ -233,7 +270,9 @@ impl LeaseOptions {
                     state.valid_until = self.valid_until(started);
                 }
                 // The guard runs out by itself unless another attempt succeeds in time.
-                Err(error) => tracing::warn!(error = %error, causes = ?error.causes(), "a lease was not renewed"),
+                Err(error) => {
+                    tracing::warn!(error = %error, causes = ?error.causes(), "a lease was not renewed")
+                }
             }
         }
     }
@@ -241,7 +280,9 @@ impl LeaseOptions {
     /// Gives the lease back, so that the next need not wait. When that fails it runs out.
     async fn release(&self, client: &kube::Client) {
         let doing = || self.doing("give back");
-        let Ok(Some(found)) = find(client, &Call::get(self.path(true)), &doing).await else { return };
+        let Ok(Some(found)) = find(client, &Call::get(self.path(true)), &doing).await else {
+            return;
+        };
         let other = Other::of(&found);
         if other.holder != self.holder {
             return;
@@ -271,7 +312,11 @@ struct Held {
 impl Held {
     fn of(json: &Value, started: Instant) -> Self {
         let other = Other::of(json);
-        Self { version: other.version, transitions: other.transitions, started }
+        Self {
+            version: other.version,
+            transitions: other.transitions,
+            started,
+        }
     }
 }
 
@@ -286,7 +331,12 @@ struct Other {
 
 impl Other {
     fn of(json: &Value) -> Self {
-        let text = |path: &str| json.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |path: &str| {
+            json.pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let number = |path: &str| json.pointer(path).and_then(Value::as_u64);
         Self {
             holder: text("/spec/holderIdentity"),
@@ -334,7 +384,9 @@ pub struct LeaseGuard {
 
 impl std::fmt::Debug for LeaseGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LeaseGuard").field("token", &self.inner.token).finish_non_exhaustive()
+        f.debug_struct("LeaseGuard")
+            .field("token", &self.inner.token)
+            .finish_non_exhaustive()
     }
 }
 
@@ -350,10 +402,16 @@ impl LeaseGuard {
     ///
     /// [`ErrorKind::Conflict`] when another has the lease, or may have it soon because it could not be renewed.
     pub fn check(&self) -> Result<()> {
-        let state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self
+            .inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let cause = match &state.lost {
             Some(holder) => format!("`{holder}` has the lease now"),
-            None if Instant::now() >= state.valid_until => "the lease could not be renewed in time".to_owned(),
+            None if Instant::now() >= state.valid_until => {
+                "the lease could not be renewed in time".to_owned()
+            }
             None => return Ok(()),
         };
         Err(Error::new(ErrorKind::Conflict, "write under a lease").with_source(cause))

@@ -118,7 +118,10 @@ pub(crate) async fn observe(
     parent: Option<Parent>,
     part_of: Option<&str>,
 ) -> Result<Observation> {
-    let mut observation = Observation { parent, ..Observation::default() };
+    let mut observation = Observation {
+        parent,
+        ..Observation::default()
+    };
     if let Some(part_of) = part_of {
         find_members(client, kinds, wanted, part_of, &mut observation).await?;
     }
@@ -154,31 +157,40 @@ async fn find_members(
             namespaces.extend(parent.namespaces.iter().cloned());
         }
     }
-    let queries = places.into_values().flat_map(|(kind, namespaces, is_wanted)| {
-        let namespaces: Vec<Option<String>> =
-            if kind.scope == Scope::Cluster || namespaces.len() > NAMESPACES_ALONE {
-                vec![None]
-            } else {
-                namespaces.into_iter().map(Some).collect()
-            };
-        namespaces.into_iter().map(move |namespace| Query {
-            kind: kind.clone(),
-            namespace,
-            selector: Some(format!("{PART_OF}={part_of}")),
-            // A StatefulSet says in its spec what its removal takes along.
-            is_metadata: !is_wanted && kind.kind != "StatefulSet",
-        })
-    });
+    let queries = places
+        .into_values()
+        .flat_map(|(kind, namespaces, is_wanted)| {
+            let namespaces: Vec<Option<String>> =
+                if kind.scope == Scope::Cluster || namespaces.len() > NAMESPACES_ALONE {
+                    vec![None]
+                } else {
+                    namespaces.into_iter().map(Some).collect()
+                };
+            namespaces.into_iter().map(move |namespace| Query {
+                kind: kind.clone(),
+                namespace,
+                selector: Some(format!("{PART_OF}={part_of}")),
+                // A StatefulSet says in its spec what its removal takes along.
+                is_metadata: !is_wanted && kind.kind != "StatefulSet",
+            })
+        });
     let queries: Vec<Query> = queries.collect();
-    let by_id: HashMap<&ObjectId, &Wanted> = wanted.iter().map(|wanted| (&wanted.id, wanted)).collect();
-    let asked: Vec<BoxFuture<'_, _>> =
-        queries.iter().map(|query| async move { (query, list(client, query).await) }.boxed()).collect();
+    let by_id: HashMap<&ObjectId, &Wanted> =
+        wanted.iter().map(|wanted| (&wanted.id, wanted)).collect();
+    let asked: Vec<BoxFuture<'_, _>> = queries
+        .iter()
+        .map(|query| async move { (query, list(client, query).await) }.boxed())
+        .collect();
     let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
     while let Some((query, answer)) = answers.next().await {
         for json in answer? {
-            let Some(id) = id_of(&query.kind, &json) else { continue };
+            let Some(id) = id_of(&query.kind, &json) else {
+                continue;
+            };
             if by_id.contains_key(&id) {
-                observation.found.insert(id, Finding::Found(Box::new(Live(json))));
+                observation
+                    .found
+                    .insert(id, Finding::Found(Box::new(Live(json))));
             } else {
                 let kind = query.kind.clone();
                 observation.unwanted.insert(id, Member { kind, json });
@@ -193,24 +205,35 @@ async fn find_others(client: &kube::Client, wanted: &[Wanted], observation: &mut
     let mut missing: BTreeMap<(GroupKind, Option<String>), Vec<&Wanted>> = BTreeMap::new();
     for object in wanted {
         if object.kind.is_of_set {
-            observation.found.insert(object.id.clone(), Finding::NoSuchKind);
+            observation
+                .found
+                .insert(object.id.clone(), Finding::NoSuchKind);
         } else if !observation.found.contains_key(&object.id) {
             let key = (object.kind.group_kind(), object.id.namespace.clone());
             missing.entry(key).or_default().push(object);
         }
     }
-    let narrowed: Vec<BoxFuture<'_, _>> =
-        missing.into_values().map(|objects| narrow(client, objects).boxed()).collect();
-    let narrowed: Vec<_> = stream::iter(narrowed).buffer_unordered(AT_ONCE).collect().await;
+    let narrowed: Vec<BoxFuture<'_, _>> = missing
+        .into_values()
+        .map(|objects| narrow(client, objects).boxed())
+        .collect();
+    let narrowed: Vec<_> = stream::iter(narrowed)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
     let mut asked = Vec::new();
     for answer in narrowed {
         match answer {
             Ok((objects, names)) => asked.extend(objects.into_iter().filter(|object| {
-                names.as_ref().is_none_or(|names| names.contains(&object.id.name))
+                names
+                    .as_ref()
+                    .is_none_or(|names| names.contains(&object.id.name))
             })),
             Err((objects, failure)) => {
                 let unknown = objects.into_iter().map(|object| object.id.clone());
-                observation.found.extend(unknown.map(|id| (id, Finding::Unknown(failure.clone()))));
+                observation
+                    .found
+                    .extend(unknown.map(|id| (id, Finding::Unknown(failure.clone()))));
             }
         }
     }
@@ -248,7 +271,9 @@ async fn get(client: &kube::Client, object: &Wanted) -> Finding {
 
 /// The names of all objects where these are wanted.
 async fn names_beside(client: &kube::Client, objects: &[&Wanted]) -> Result<BTreeSet<String>> {
-    let Some(first) = objects.first() else { return Ok(BTreeSet::new()) };
+    let Some(first) = objects.first() else {
+        return Ok(BTreeSet::new());
+    };
     let query = Query {
         kind: first.kind.clone(),
         namespace: first.id.namespace.clone(),
@@ -256,14 +281,21 @@ async fn names_beside(client: &kube::Client, objects: &[&Wanted]) -> Result<BTre
         is_metadata: true,
     };
     let found = list(client, &query).await?;
-    let names = found.iter().filter_map(|json| Some(id_of(&query.kind, json)?.name));
+    let names = found
+        .iter()
+        .filter_map(|json| Some(id_of(&query.kind, json)?.name));
     Ok(names.collect())
 }
 
 fn id_of(kind: &Kind, json: &Value) -> Option<ObjectId> {
     let text = |key: &str| json.pointer(key).and_then(Value::as_str);
     let namespace = text("/metadata/namespace");
-    Some(ObjectId::new(&kind.group, &kind.kind, namespace, text("/metadata/name")?))
+    Some(ObjectId::new(
+        &kind.group,
+        &kind.kind,
+        namespace,
+        text("/metadata/name")?,
+    ))
 }
 
 /// All pages of a LIST. When a page's place in the list has expired, the list is begun again, once.
@@ -276,13 +308,19 @@ async fn list(client: &kube::Client, query: &Query) -> Result<Vec<Value>> {
 
 async fn list_pages(client: &kube::Client, query: &Query) -> Result<Vec<Value>> {
     let doing = || {
-        let place = query.namespace.as_deref().map_or(String::new(), |name| format!(" in {name}"));
+        let place = query
+            .namespace
+            .as_deref()
+            .map_or(String::new(), |name| format!(" in {name}"));
         format!("list `{}`{place}", query.kind.group_kind())
     };
     let mut items = Vec::new();
     let mut token = String::new();
     loop {
-        let mut path = format!("{}?limit={PAGE}", query.kind.path(query.namespace.as_deref(), None));
+        let mut path = format!(
+            "{}?limit={PAGE}",
+            query.kind.path(query.namespace.as_deref(), None)
+        );
         if let Some(selector) = &query.selector {
             path = format!("{path}&labelSelector={}", escape(selector));
         }
@@ -298,8 +336,9 @@ async fn list_pages(client: &kube::Client, query: &Query) -> Result<Vec<Value>> 
             Some(Value::Array(page)) => items.extend(page),
             Some(Value::Null) => {}
             _ => {
-                return Err(Error::new(ErrorKind::Protocol, doing())
-                    .with_source("the answer is no list"));
+                return Err(
+                    Error::new(ErrorKind::Protocol, doing()).with_source("the answer is no list")
+                );
             }
         }
         let next = answer.pointer("/metadata/continue").and_then(Value::as_str);

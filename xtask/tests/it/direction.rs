@@ -34,6 +34,9 @@ const MAY: &[(&str, &[&str])] = &[
     ),
     ("mlops-cli", LIBRARIES),
     ("mlops-bin", ABOVE_CLI),
+    ("mlops-apply-bin", ABOVE_CLI),
+    ("mlops-explain-bin", ABOVE_CLI),
+    ("mlops-preflight-bin", ABOVE_CLI),
     ("mlops-examples", ABOVE_CLI),
     ("mlops-bench", ABOVE_CLI),
     ("xtask", &["mlops-catalog"]),
@@ -58,6 +61,7 @@ const ABOVE_CLI: &[&str] = &[
     "mlops-serving",
     "mlops-k8s",
     "mlops-local",
+    "mlops-k8s",
     "mlops-s3-server",
 ];
 

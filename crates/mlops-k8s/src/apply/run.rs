@@ -47,10 +47,19 @@ pub(super) async fn run(
         schedule(&writer, &mut tasks, &mut outcomes, Some(&only)).await;
     }
     let is_possible = first.is_none_or(|at| is_done(&outcomes, at));
-    let wanted = applier.set.as_ref().map(|name| Parent::of(name, prepared.wanted.iter()));
+    let wanted = applier
+        .set
+        .as_ref()
+        .map(|name| Parent::of(name, prepared.wanted.iter()));
     if is_possible {
         let known = prepared.observation.parent.clone().unwrap_or_default();
-        write_parent(applier, &writer, &known, wanted.as_ref().map(|wanted| wanted.union(&known))).await?;
+        write_parent(
+            applier,
+            &writer,
+            &known,
+            wanted.as_ref().map(|wanted| wanted.union(&known)),
+        )
+        .await?;
         schedule(&writer, &mut tasks, &mut outcomes, None).await;
     }
     let done = |at: usize| outcomes.get(at).cloned().flatten();
@@ -65,13 +74,24 @@ pub(super) async fn run(
         let removed = delete_all(&writer, doomed).await;
         let all = removed.iter().all(|(_, outcome)| !is_problem(outcome));
         let known = |id: &ObjectId| prepared.plan.changes.iter().find(|change| change.id == *id);
-        by_id.extend(removed.into_iter().filter_map(|(id, outcome)| Some((&known(&id)?.id, outcome))));
+        by_id.extend(
+            removed
+                .into_iter()
+                .filter_map(|(id, outcome)| Some((&known(&id)?.id, outcome))),
+        );
         all
     } else {
         false
     };
-    let kept = prepared.plan.changes.iter().any(|change| matches!(change.action, Action::Keep { .. }));
-    if is_pruned && !kept && let Some(wanted) = &wanted {
+    let kept = prepared
+        .plan
+        .changes
+        .iter()
+        .any(|change| matches!(change.action, Action::Keep { .. }));
+    if is_pruned
+        && !kept
+        && let Some(wanted) = &wanted
+    {
         let known = prepared.observation.parent.clone().unwrap_or_default();
         let known = wanted.union(&known);
         write_parent(applier, &writer, &known, Some(wanted.clone())).await?;
@@ -98,7 +118,9 @@ fn is_problem(outcome: &Outcome) -> bool {
 }
 
 fn is_done(outcomes: &[Option<Outcome>], at: usize) -> bool {
-    outcomes.get(at).is_some_and(|outcome| outcome.as_ref().is_some_and(|outcome| !is_problem(outcome)))
+    outcomes
+        .get(at)
+        .is_some_and(|outcome| outcome.as_ref().is_some_and(|outcome| !is_problem(outcome)))
 }
 
 /// The namespace of the parent, when it is one of the objects to write.
@@ -114,18 +136,26 @@ async fn write_parent(
     known: &Parent,
     wanted: Option<Parent>,
 ) -> Result<()> {
-    let (Some(name), Some(wanted)) = (&applier.set, wanted) else { return Ok(()) };
+    let (Some(name), Some(wanted)) = (&applier.set, wanted) else {
+        return Ok(());
+    };
     if wanted == *known {
         return Ok(());
     }
     let id = ObjectId::new("", "ConfigMap", Some(name.namespace()), name.name());
-    writer.send(&id, &name.write(&wanted), "apply the parent of the set,").await?;
+    writer
+        .send(&id, &name.write(&wanted), "apply the parent of the set,")
+        .await?;
     Ok(())
 }
 
 fn tasks_of(prepared: &Prepared) -> Vec<Task<'_>> {
-    let actions: std::collections::HashMap<&ObjectId, &Action> =
-        prepared.plan.changes.iter().map(|change| (&change.id, &change.action)).collect();
+    let actions: std::collections::HashMap<&ObjectId, &Action> = prepared
+        .plan
+        .changes
+        .iter()
+        .map(|change| (&change.id, &change.action))
+        .collect();
     let mut tasks: Vec<Task<'_>> = prepared
         .wanted
         .iter()
@@ -135,7 +165,14 @@ fn tasks_of(prepared: &Prepared) -> Vec<Task<'_>> {
                 Finding::Found(live) => Some(&**live),
                 _ => None,
             };
-            let task = Task { wanted, action, live, gates: Vec::new(), dependents: Vec::new(), open_needs: 0 };
+            let task = Task {
+                wanted,
+                action,
+                live,
+                gates: Vec::new(),
+                dependents: Vec::new(),
+                open_needs: 0,
+            };
             (!action.is_nothing()).then_some(task)
         })
         .collect();
@@ -147,8 +184,10 @@ fn tasks_of(prepared: &Prepared) -> Vec<Task<'_>> {
                 task.dependents.push(at);
             }
         }
-        let gates: Vec<Target> =
-            needed.iter().filter_map(|need| Some(wanted.get(*need)?.target())).collect();
+        let gates: Vec<Target> = needed
+            .iter()
+            .filter_map(|need| Some(wanted.get(*need)?.target()))
+            .collect();
         if let Some(task) = tasks.get_mut(at) {
             task.open_needs = needed.len();
             if is_gate(&task.wanted.id) {
@@ -160,11 +199,19 @@ fn tasks_of(prepared: &Prepared) -> Vec<Task<'_>> {
 }
 
 fn doomed_of(prepared: &Prepared) -> Vec<Doomed> {
-    let removed = prepared.plan.changes.iter().filter(|change| change.action == Action::Remove);
+    let removed = prepared
+        .plan
+        .changes
+        .iter()
+        .filter(|change| change.action == Action::Remove);
     removed
         .filter_map(|change| {
             let member = prepared.observation.member(&change.id)?;
-            Some(Doomed::new(change.id.clone(), member.kind.clone(), &member.json))
+            Some(Doomed::new(
+                change.id.clone(),
+                member.kind.clone(),
+                &member.json,
+            ))
         })
         .collect()
 }
@@ -177,14 +224,16 @@ async fn schedule(
     only: Option<&BTreeSet<usize>>,
 ) {
     let is_meant = |at: usize| only.is_none_or(|only| only.contains(&at));
-    let has_outcome = |outcomes: &[Option<Outcome>], at: usize| outcomes.get(at).is_some_and(Option::is_some);
+    let has_outcome =
+        |outcomes: &[Option<Outcome>], at: usize| outcomes.get(at).is_some_and(Option::is_some);
     let mut ready: VecDeque<usize> = tasks
         .iter()
         .enumerate()
         .filter(|(at, task)| task.open_needs == 0 && is_meant(*at) && !has_outcome(outcomes, *at))
         .map(|(at, _)| at)
         .collect();
-    let mut running: FuturesUnordered<BoxFuture<'_, (usize, Result<Outcome>)>> = FuturesUnordered::new();
+    let mut running: FuturesUnordered<BoxFuture<'_, (usize, Result<Outcome>)>> =
+        FuturesUnordered::new();
     loop {
         if let (Some(pause), true) = (writer.window.pause(), running.is_empty()) {
             tokio::time::sleep(pause).await;
@@ -192,8 +241,11 @@ async fn schedule(
         while writer.window.pause().is_none() && writer.window.has_room(running.len()) {
             let Some(at) = ready.pop_front() else { break };
             let Some(task) = tasks.get(at) else { continue };
-            let (wanted, action, live, gates) = (task.wanted, task.action, task.live, task.gates.clone());
-            running.push(Box::pin(async move { (at, one(writer, wanted, action, live, gates).await) }));
+            let (wanted, action, live, gates) =
+                (task.wanted, task.action, task.live, task.gates.clone());
+            running.push(Box::pin(async move {
+                (at, one(writer, wanted, action, live, gates).await)
+            }));
         }
         let Some((at, answer)) = running.next().await else {
             if ready.is_empty() {
@@ -207,7 +259,10 @@ async fn schedule(
         };
         if let Some(task) = tasks.get(at) {
             let id = task.wanted.id.clone();
-            (writer.on_event)(ApplyEvent::Done { id, outcome: outcome.clone() });
+            (writer.on_event)(ApplyEvent::Done {
+                id,
+                outcome: outcome.clone(),
+            });
         }
         if let Some(slot) = outcomes.get_mut(at) {
             *slot = Some(outcome);
@@ -215,11 +270,17 @@ async fn schedule(
         if is_failed {
             leave_dependents(tasks, outcomes, at);
         } else {
-            let dependents = tasks.get(at).map(|task| task.dependents.clone()).unwrap_or_default();
+            let dependents = tasks
+                .get(at)
+                .map(|task| task.dependents.clone())
+                .unwrap_or_default();
             for dependent in dependents {
                 if let Some(task) = tasks.get_mut(dependent) {
                     task.open_needs = task.open_needs.saturating_sub(1);
-                    if task.open_needs == 0 && is_meant(dependent) && !has_outcome(outcomes, dependent) {
+                    if task.open_needs == 0
+                        && is_meant(dependent)
+                        && !has_outcome(outcomes, dependent)
+                    {
                         ready.push_back(dependent);
                     }
                 }
@@ -253,10 +314,14 @@ async fn one(
     if !gates.is_empty() {
         writer.wait(&wanted.id, "what answers for it is ready");
         let options = WaitOptions::new(writer.needs_within);
-        wait::until_ready(writer.client, &gates, &options, &|_| {}).await.map_err(|error| {
-            Error::new(error.kind(), format!("apply {}", wanted.id)).with_source(error)
-        })?;
+        wait::until_ready(writer.client, &gates, &options, &|_| {})
+            .await
+            .map_err(|error| {
+                Error::new(error.kind(), format!("apply {}", wanted.id)).with_source(error)
+            })?;
     }
-    (writer.on_event)(ApplyEvent::Started { id: wanted.id.clone() });
+    (writer.on_event)(ApplyEvent::Started {
+        id: wanted.id.clone(),
+    });
     writer.write(wanted, action, live).await
 }

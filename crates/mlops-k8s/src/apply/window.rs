@@ -24,7 +24,12 @@ struct State {
 
 impl Window {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State { size: START, quickest: f64::MAX, paused_until: None, last_cut: None }))
+        Self(Mutex::new(State {
+            size: START,
+            quickest: f64::MAX,
+            paused_until: None,
+            last_cut: None,
+        }))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -59,7 +64,11 @@ impl Window {
             state.cut(0.8);
         } else {
             // Doubles with each round until the first trouble, then one more a round.
-            let step = if state.last_cut.is_none() { 1.0 } else { 1.0 / state.size };
+            let step = if state.last_cut.is_none() {
+                1.0
+            } else {
+                1.0 / state.size
+            };
             state.size = (state.size + step).min(LARGEST);
         }
     }

@@ -100,10 +100,17 @@ fn a_field_that_is_wanted_no_more_shows_as_removed() {
     }));
     let compared = compare(&after, &found, Some("set"));
     assert!(!compared.is_same_digest && compared.is_applied);
-    let seen: Vec<String> = compared.fields.iter().map(|field| field.path.clone()).collect();
+    let seen: Vec<String> = compared
+        .fields
+        .iter()
+        .map(|field| field.path.clone())
+        .collect();
     assert_eq!(seen.len(), 2, "{seen:?}");
     assert_eq!(seen[0], ".spec.replicas");
-    assert!(seen[1].starts_with(".spec.template.spec.containers["), "{seen:?}");
+    assert!(
+        seen[1].starts_with(".spec.template.spec.containers["),
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -114,8 +121,14 @@ fn a_secret_shows_only_that_it_changed() {
     let live = json!({"metadata": {}, "data": {"p": "b2xk"}});
     let compared = compare(&wanted, &live, None);
     let text = serde_json::to_string(&compared.fields).unwrap();
-    assert!(!text.contains("b2xk") && !text.contains("aHVudGVyMg"), "{text}");
-    assert_eq!(compared.fields[0].to_string(), ".data.p: (hidden) -> (hidden)");
+    assert!(
+        !text.contains("b2xk") && !text.contains("aHVudGVyMg"),
+        "{text}"
+    );
+    assert_eq!(
+        compared.fields[0].to_string(),
+        ".data.p: (hidden) -> (hidden)"
+    );
 }
 
 #[test]
@@ -126,8 +139,10 @@ fn what_a_webhook_changed_on_the_way_in_is_left() {
         json!({"replicas": 2, "template": {"spec": {"containers": [{"name": "c", "image": "mirror/x"}]}}}),
         json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}":
             {".": {}, "f:name": {}, "f:resources": {"f:limits": {"f:cpu": {}}}}}}}}}),
-        &[json!({"manager": "mlops", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {"f:spec":
-            {"f:containers": {"k:{\"name\":\"c\"}": {"f:image": {}}}}}}}})],
+        &[
+            json!({"manager": "mlops", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {"f:spec":
+            {"f:containers": {"k:{\"name\":\"c\"}": {"f:image": {}}}}}}}}),
+        ],
     );
     assert_eq!(compare(&wanted, &live, Some("set")).fields, []);
 }

@@ -112,9 +112,8 @@ impl Way {
             .portforward(&pod, &[port])
             .await
             .map_err(|error| wrap(error, self.doing()))?;
-        let broken = |cause: String| {
-            Error::new(ErrorKind::Unavailable, self.doing()).with_source(cause)
-        };
+        let broken =
+            |cause: String| Error::new(ErrorKind::Unavailable, self.doing()).with_source(cause);
         let mut inner = forwarder
             .take_stream(port)
             .ok_or_else(|| broken("the forwarded port has no stream".to_owned()))?;
@@ -143,27 +142,41 @@ impl Way {
             };
             let ready = slice.endpoints.iter().flatten().find(|endpoint| {
                 let conditions = endpoint.conditions.as_ref();
-                conditions.and_then(|conditions| conditions.ready).unwrap_or(true)
+                conditions
+                    .and_then(|conditions| conditions.ready)
+                    .unwrap_or(true)
             });
             let pod = ready.and_then(|endpoint| endpoint.target_ref.as_ref()?.name.clone());
             if let Some(pod) = pod {
                 return Ok((pod, port));
             }
         }
-        let wrong = |kind: ErrorKind, cause: String| Err(Error::new(kind, self.doing()).with_source(cause));
+        let wrong =
+            |kind: ErrorKind, cause: String| Err(Error::new(kind, self.doing()).with_source(cause));
         if ports.is_empty() || ports.contains(&&*self.port) || self.port.is_empty() {
-            return wrong(ErrorKind::Unavailable, "none of its pods is ready".to_owned());
+            return wrong(
+                ErrorKind::Unavailable,
+                "none of its pods is ready".to_owned(),
+            );
         }
         wrong(
             ErrorKind::InvalidInput,
-            format!("it has no port `{}`, but `{}`", self.port, ports.join("`, `")),
+            format!(
+                "it has no port `{}`, but `{}`",
+                self.port,
+                ports.join("`, `")
+            ),
         )
     }
 
     /// The number of our port in a slice; its names are added to `names`.
     fn port_in<'s>(&self, slice: &'s EndpointSlice, names: &mut Vec<&'s str>) -> Option<u16> {
         let ports = slice.ports.as_deref().unwrap_or_default();
-        names.extend(ports.iter().map(|port| port.name.as_deref().unwrap_or_default()));
+        names.extend(
+            ports
+                .iter()
+                .map(|port| port.name.as_deref().unwrap_or_default()),
+        );
         let chosen = match ports {
             [only] if self.port.is_empty() => Some(only),
             ports => ports

@@ -94,7 +94,8 @@ fn started(pod: &Pod, previous: bool) -> Vec<String> {
         } else {
             container.state.as_ref()
         };
-        let has_log = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
+        let has_log =
+            state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
         if has_log {
             names.insert(index, container.name.clone());
         }
@@ -108,7 +109,9 @@ async fn container_lines(
     container: &str,
     options: LogOptions,
 ) -> kube::Result<BoxStream<'static, Result<LogLine>>> {
-    let seconds = options.since.map(|since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    let seconds = options
+        .since
+        .map(|since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
     let params = LogParams {
         container: Some(container.to_owned()),
         follow: options.follow,
@@ -128,8 +131,11 @@ async fn container_lines(
             text,
         })
         .map_err(move |error| {
-            Error::new(ErrorKind::Unavailable, format!("read the log of pod `{name}`"))
-                .with_source(error)
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("read the log of pod `{name}`"),
+            )
+            .with_source(error)
         })
         .boxed())
 }

@@ -32,7 +32,10 @@ pub struct WaitOptions {
 impl WaitOptions {
     /// Waits for this long, by the rules that are built in.
     pub fn new(within: Duration) -> Self {
-        Self { within, rules: ReadyRules::default() }
+        Self {
+            within,
+            rules: ReadyRules::default(),
+        }
     }
 
     /// Adds rules.
@@ -125,11 +128,15 @@ impl Waiter {
     async fn targets(&self, ids: &[ObjectId]) -> Result<Vec<Target>> {
         let kinds = Kinds::of_server(&self.client).await?;
         let find = |id: &ObjectId| match kinds.find_any_version(&id.group_kind()) {
-            Lookup::Known(kind) => Ok(Target { id: id.clone(), kind: kind.clone() }),
+            Lookup::Known(kind) => Ok(Target {
+                id: id.clone(),
+                kind: kind.clone(),
+            }),
             Lookup::NoSuchKind => Err(Error::new(ErrorKind::Unsupported, format!("wait for {id}"))
                 .with_source("the server has no such kind")),
             Lookup::Unknown(failure) => {
-                Err(Error::new(failure.kind, format!("wait for {id}")).with_source(failure.to_error()))
+                Err(Error::new(failure.kind, format!("wait for {id}"))
+                    .with_source(failure.to_error()))
             }
         };
         ids.iter().map(find).collect()
@@ -180,7 +187,12 @@ async fn wait(
     options: &WaitOptions,
     on_event: &(dyn Fn(WaitEvent) + Send + Sync),
 ) -> Result<()> {
-    let mut board = Board { seen: BTreeMap::new(), open: targets.len(), goal, on_event };
+    let mut board = Board {
+        seen: BTreeMap::new(),
+        open: targets.len(),
+        goal,
+        on_event,
+    };
     for target in targets {
         board.seen.insert(target.id.clone(), None);
     }
@@ -200,11 +212,13 @@ fn watches(targets: &[Target]) -> Vec<Watched<'_>> {
     let mut all: BTreeMap<Place, Watched<'_>> = BTreeMap::new();
     for target in targets {
         let kind = (target.kind.api_version(), target.kind.kind.clone());
-        let watched = all.entry((kind, target.id.namespace.clone())).or_insert_with(|| Watched {
-            kind: &target.kind,
-            namespace: target.id.namespace.clone(),
-            names: Vec::new(),
-        });
+        let watched = all
+            .entry((kind, target.id.namespace.clone()))
+            .or_insert_with(|| Watched {
+                kind: &target.kind,
+                namespace: target.id.namespace.clone(),
+                names: Vec::new(),
+            });
         watched.names.push(&target.id.name);
     }
     all.into_values().collect()
@@ -235,7 +249,9 @@ async fn watch(
     // Which objects of a watch were in its first list: those that were not are absent.
     let mut listed: Vec<Vec<String>> = vec![Vec::new(); watches.len()];
     while let Some((at, event)) = events.next().await {
-        let (Some(watched), Some(listed)) = (watches.get(at), listed.get_mut(at)) else { continue };
+        let (Some(watched), Some(listed)) = (watches.get(at), listed.get_mut(at)) else {
+            continue;
+        };
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(object)) => {
@@ -243,7 +259,11 @@ async fn watch(
                 board.object(watched, &object, rules)?;
             }
             Ok(Event::InitDone) => {
-                for name in watched.names.iter().filter(|name| !listed.iter().any(|seen| seen == *name)) {
+                for name in watched
+                    .names
+                    .iter()
+                    .filter(|name| !listed.iter().any(|seen| seen == *name))
+                {
                     board.update(watched, name, Status::Absent)?;
                 }
             }
@@ -273,7 +293,9 @@ fn hopeless(error: watcher::Error, watched: &Watched<'_>) -> Result<()> {
     };
     tracing::debug!(error = %error, causes = ?error.causes(), "a watch failed");
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::Unsupported => Err(error),
+        ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::Unsupported => {
+            Err(error)
+        }
         ErrorKind::NotFound if !watched.kind.is_of_set => Err(error),
         _ => Ok(()),
     }
@@ -288,7 +310,12 @@ struct Board<'a> {
 }
 
 impl Board<'_> {
-    fn object(&mut self, watched: &Watched<'_>, object: &DynamicObject, rules: &ReadyRules) -> Result<()> {
+    fn object(
+        &mut self,
+        watched: &Watched<'_>,
+        object: &DynamicObject,
+        rules: &ReadyRules,
+    ) -> Result<()> {
         let name = object.metadata.name.clone().unwrap_or_default();
         if !watched.names.contains(&name.as_str()) {
             return Ok(());
@@ -303,7 +330,9 @@ impl Board<'_> {
     fn update(&mut self, watched: &Watched<'_>, name: &str, status: Status) -> Result<()> {
         let namespace = watched.namespace.as_deref();
         let id = ObjectId::new(&watched.kind.group, &watched.kind.kind, namespace, name);
-        let Some(seen) = self.seen.get_mut(&id) else { return Ok(()) };
+        let Some(seen) = self.seen.get_mut(&id) else {
+            return Ok(());
+        };
         if seen.as_ref() == Some(&status) {
             return Ok(());
         }
@@ -312,27 +341,45 @@ impl Board<'_> {
             _ => None,
         };
         *seen = Some(status.clone());
-        (self.on_event)(WaitEvent { id: id.clone(), status });
+        (self.on_event)(WaitEvent {
+            id: id.clone(),
+            status,
+        });
         let goal = self.goal;
-        self.open = self.seen.values().filter(|seen| !reached(goal, seen.as_ref())).count();
+        self.open = self
+            .seen
+            .values()
+            .filter(|seen| !reached(goal, seen.as_ref()))
+            .count();
         match failure {
-            Some(why) => {
-                Err(Error::new(ErrorKind::Failed, format!("see {id} become ready")).with_source(why))
-            }
+            Some(why) => Err(
+                Error::new(ErrorKind::Failed, format!("see {id} become ready")).with_source(why),
+            ),
             None => Ok(()),
         }
     }
 
     fn late(&self, within: Duration) -> Error {
-        let left = self.seen.iter().filter(|(_, seen)| !reached(self.goal, seen.as_ref()));
+        let left = self
+            .seen
+            .iter()
+            .filter(|(_, seen)| !reached(self.goal, seen.as_ref()));
         let texts: Vec<String> = left
             .map(|(id, seen)| match seen {
                 Some(status) => format!("{id}: {status}"),
                 None => format!("{id}: the server has told nothing of it"),
             })
             .collect();
-        let goal = if self.goal == Goal::Ready { "ready" } else { "gone" };
-        let doing = format!("see {} objects become {goal} within {} s", texts.len(), within.as_secs_f32());
+        let goal = if self.goal == Goal::Ready {
+            "ready"
+        } else {
+            "gone"
+        };
+        let doing = format!(
+            "see {} objects become {goal} within {} s",
+            texts.len(),
+            within.as_secs_f32()
+        );
         Error::new(ErrorKind::Timeout, doing).with_source(texts.join("\n"))
     }
 }

@@ -13,6 +13,7 @@ mod explain_stage;
 mod explain_until;
 mod lease_holding;
 mod preflight;
+mod reach_on_node;
 mod support;
 mod trouble;
 mod wait_watch;

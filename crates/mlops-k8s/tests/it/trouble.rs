@@ -47,7 +47,11 @@ async fn killed_at_any_write_and_run_again() {
         }
         apply(&calm, &set).await;
         assert_nothing_to_do(&calm, &set).await;
-        assert_eq!(names(&client, &namespace).await.len(), count + 1, "round {round}");
+        assert_eq!(
+            names(&client, &namespace).await.len(),
+            count + 1,
+            "round {round}"
+        );
     }
     assert!(killed >= 25, "{killed}");
 }
@@ -55,7 +59,9 @@ async fn killed_at_any_write_and_run_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_is_restarted_in_the_middle() {
     // A server of its own: others must not meet this.
-    let cluster = tokio::task::spawn_blocking(TestCluster::start).await.unwrap();
+    let cluster = tokio::task::spawn_blocking(TestCluster::start)
+        .await
+        .unwrap();
     let client = client_of(&cluster.kubeconfig()).await;
     let applier = Applier::new(client.clone()).with_set("demo", "default");
     let set = config_maps("default", 1500);
@@ -77,7 +83,9 @@ async fn the_api_server_is_restarted_in_the_middle() {
     assert!(report.retries > 0, "the restart came too late");
     assert_nothing_to_do(&applier, &set).await;
     assert!(names(&client, "default").await.len() > 1500);
-    tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
+    tokio::task::spawn_blocking(move || drop(cluster))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +103,11 @@ async fn five_thousand_objects() {
     assert!(requests < 5000 + 20, "{requests}");
     let started = Instant::now();
     assert_nothing_to_do(&applier, &set).await;
-    println!("5000 objects: {first:?}, then {:?} in {} requests", started.elapsed(), faults.requests.load(Ordering::Relaxed));
+    println!(
+        "5000 objects: {first:?}, then {:?} in {} requests",
+        started.elapsed(),
+        faults.requests.load(Ordering::Relaxed)
+    );
     assert!(faults.requests.load(Ordering::Relaxed) < 20);
     apply(&applier, &config_maps(&namespace, 1)).await;
     assert_eq!(names(&client, &namespace).await.len(), 2);
@@ -113,7 +125,11 @@ async fn speed_of_a_thousand_config_maps() {
         faults.requests.store(0, Ordering::Relaxed);
         let started = Instant::now();
         apply(&applier, &set).await;
-        println!("1000 ConfigMaps, {word}: {:?}, {} requests", started.elapsed(), faults.requests.load(Ordering::Relaxed));
+        println!(
+            "1000 ConfigMaps, {word}: {:?}, {} requests",
+            started.elapsed(),
+            faults.requests.load(Ordering::Relaxed)
+        );
     }
     assert!(faults.requests.load(Ordering::Relaxed) <= 10);
 }
