@@ -104,22 +104,30 @@ impl ClusterAccess {
     }
 
     fn new(kubeconfig: Kubeconfig, context: Option<&str>, doing: &str) -> Result<Self> {
-        let wrong =
-            |cause: String| Error::new(ErrorKind::InvalidInput, doing).with_source(cause);
+        let wrong = |cause: String| Error::new(ErrorKind::InvalidInput, doing).with_source(cause);
         let name = context.or(kubeconfig.current_context.as_deref());
         let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
             wrong("it has no current context".to_owned()).with_hint("name the context to use")
         })?;
         let known = |error: Error| {
-            let names: Vec<&str> =
-                kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
+            let names: Vec<&str> = kubeconfig
+                .contexts
+                .iter()
+                .map(|context| context.name.as_str())
+                .collect();
             error.with_hint(format!("it has these contexts: {}", names.join(", ")))
         };
-        let found = kubeconfig.contexts.iter().find(|context| context.name == name);
+        let found = kubeconfig
+            .contexts
+            .iter()
+            .find(|context| context.name == name);
         let context = found
             .and_then(|context| context.context.as_ref())
             .ok_or_else(|| known(wrong(format!("it has no context `{name}`"))))?;
-        let cluster = kubeconfig.clusters.iter().find(|cluster| cluster.name == context.cluster);
+        let cluster = kubeconfig
+            .clusters
+            .iter()
+            .find(|cluster| cluster.name == context.cluster);
         let cluster = cluster
             .and_then(|cluster| cluster.cluster.as_ref())
             .ok_or_else(|| wrong(format!("it has no cluster `{}`", context.cluster)))?;
@@ -130,7 +138,10 @@ impl ClusterAccess {
             context: name.to_owned(),
             server: cluster.server.clone().unwrap_or_default(),
             user,
-            namespace: context.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            namespace: context
+                .namespace
+                .clone()
+                .unwrap_or_else(|| "default".to_owned()),
             program: exec.map(|exec| CredentialProgram {
                 command: exec.command.clone().unwrap_or_default(),
                 args: exec.args.clone().unwrap_or_default(),
@@ -143,7 +154,10 @@ impl ClusterAccess {
             }),
             is_unverified: cluster.insecure_skip_tls_verify == Some(true),
         };
-        Ok(Self { kubeconfig, summary })
+        Ok(Self {
+            kubeconfig,
+            summary,
+        })
     }
 
     /// What the context says.
@@ -187,7 +201,7 @@ impl ClusterAccess {
 ///
 /// # Errors
 ///
-/// When this process does not run in a pod, or the pod has no ServiceAccount token.
+/// When this process does not run in a pod, or the pod has no `ServiceAccount` token.
 pub fn connect_in_cluster() -> Result<Client> {
     let doing = "use the credentials of this pod";
     let mut config = Config::incluster().map_err(|error| {

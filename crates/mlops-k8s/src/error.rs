@@ -118,7 +118,11 @@ impl Refusal {
         let kind = kind_of_status(self.code, &self.reason);
         let hint = self.hint();
         let terminating = self.is_terminating();
-        let kind = if terminating { ErrorKind::Conflict } else { kind };
+        let kind = if terminating {
+            ErrorKind::Conflict
+        } else {
+            kind
+        };
         let error = Error::new(kind, doing).with_source(self);
         match hint {
             Some(hint) => error.with_hint(hint),
@@ -242,6 +246,9 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_status_is_kept_as_text() {
         let refusal = Refusal::read(429, None, b"Too many requests, please try again later.\n");
-        assert_eq!(refusal.message, "Too many requests, please try again later.");
+        assert_eq!(
+            refusal.message,
+            "Too many requests, please try again later."
+        );
     }
 }

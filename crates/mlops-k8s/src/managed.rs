@@ -22,7 +22,10 @@ pub(crate) fn path_text(steps: &[Step<'_>]) -> String {
             Step::Field(name) if name.contains(['.', '/']) => write!(text, "[{name:?}]"),
             Step::Field(name) => write!(text, ".{name}"),
             Step::Item(Value::Object(keys), _) => {
-                let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let keys: Vec<String> = keys
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect();
                 write!(text, "[{}]", keys.join(","))
             }
             Step::Item(_, index) => write!(text, "[{index}]"),
@@ -45,7 +48,9 @@ pub(crate) struct Manager<'a> {
 
 /// The entries of an object.
 pub(crate) fn managers(object: &Value) -> impl Iterator<Item = Manager<'_>> {
-    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let entries = object
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
     entries.into_iter().flatten().filter_map(|entry| {
         let text = |key: &str| entry.get(key).and_then(Value::as_str);
         Some(Manager {
@@ -66,7 +71,9 @@ impl Manager<'_> {
                 // A leaf above the field: a map or list that is owned as a whole.
                 return !std::ptr::eq(node, self.fields);
             };
-            let Some(next) = child(map, step) else { return false };
+            let Some(next) = child(map, step) else {
+                return false;
+            };
             node = next;
         }
         true
@@ -82,7 +89,9 @@ fn child<'a>(map: &'a Map<String, Value>, step: &Step<'_>) -> Option<&'a Value> 
                     .and_then(|text| serde_json::from_str::<Value>(text).ok())
                     .is_some_and(|owned| owned == **keys)
             });
-            found.map(|(_, value)| value).or_else(|| map.get(&format!("i:{index}")))
+            found
+                .map(|(_, value)| value)
+                .or_else(|| map.get(&format!("i:{index}")))
         }
         Step::Element(value, index) => {
             let found = map.iter().find(|(key, _)| {
@@ -90,7 +99,9 @@ fn child<'a>(map: &'a Map<String, Value>, step: &Step<'_>) -> Option<&'a Value> 
                     .and_then(|text| serde_json::from_str::<Value>(text).ok())
                     .is_some_and(|owned| owned == **value)
             });
-            found.map(|(_, value)| value).or_else(|| map.get(&format!("i:{index}")))
+            found
+                .map(|(_, value)| value)
+                .or_else(|| map.get(&format!("i:{index}")))
         }
     }
 }
@@ -111,7 +122,8 @@ impl<'a> Owned<'a> {
 
     /// Whether the whole below is owned as one.
     pub(crate) fn is_whole(self) -> bool {
-        self.0.is_some_and(|node| node.as_object().is_none_or(Map::is_empty))
+        self.0
+            .is_some_and(|node| node.as_object().is_none_or(Map::is_empty))
     }
 
     pub(crate) fn field(self, name: &str) -> Self {
@@ -127,11 +139,15 @@ impl<'a> Owned<'a> {
         let map = self.0?.as_object()?;
         map.iter().find_map(|(key, node)| {
             let keys: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
-            let agrees = keys.as_object()?.iter().all(|(name, wanted)| {
-                value.get(name).is_none_or(|given| given == wanted)
-            });
+            let agrees = keys
+                .as_object()?
+                .iter()
+                .all(|(name, wanted)| value.get(name).is_none_or(|given| given == wanted));
             // One that has none of the keys would agree with all.
-            let has_one = keys.as_object()?.keys().any(|name| value.get(name).is_some());
+            let has_one = keys
+                .as_object()?
+                .keys()
+                .any(|name| value.get(name).is_some());
             (agrees && has_one).then_some((keys, Self(Some(node))))
         })
     }
@@ -164,10 +180,19 @@ mod tests {
         }]}});
         let manager = managers(&object).next().unwrap();
         let key = json!({"name": "c"});
-        let image = [Step::Field("spec"), Step::Field("containers"), Step::Item(&key, 0), Step::Field("image")];
+        let image = [
+            Step::Field("spec"),
+            Step::Field("containers"),
+            Step::Item(&key, 0),
+            Step::Field("image"),
+        ];
         assert!(manager.owns(&image));
         assert_eq!(path_text(&image), ".spec.containers[name=\"c\"].image");
-        assert!(manager.owns(&[Step::Field("spec"), Step::Field("selector"), Step::Field("app")]));
+        assert!(manager.owns(&[
+            Step::Field("spec"),
+            Step::Field("selector"),
+            Step::Field("app")
+        ]));
         assert!(!manager.owns(&[Step::Field("spec"), Step::Field("replicas")]));
         assert!(!manager.owns(&[Step::Field("status")]));
     }
@@ -182,7 +207,11 @@ mod tests {
         let (keys, item) = ports.item(&json!({"port": 80})).unwrap();
         assert_eq!(keys, json!({"port": 80, "protocol": "TCP"}));
         assert!(item.field("port").is_whole());
-        assert!(ports.item(&json!({"port": 80, "protocol": "UDP"})).is_none());
+        assert!(
+            ports
+                .item(&json!({"port": 80, "protocol": "UDP"}))
+                .is_none()
+        );
         assert!(ports.item(&json!({"name": "x"})).is_none());
     }
 }

@@ -17,8 +17,8 @@ use mlops_core::{Error, ErrorKind, Result};
 pub(crate) use parent::Parent;
 pub use parent::{PART_OF, SetName};
 pub(crate) use prune::{Doomed, delete_rank};
-pub(crate) use write::Writer;
 pub use report::{ApplyEvent, ApplyReport, Outcome};
+pub(crate) use write::Writer;
 
 use crate::discovery::Kinds;
 use crate::lease::LeaseGuard;
@@ -39,7 +39,10 @@ pub struct ApplyOptions {
 
 impl Default for ApplyOptions {
     fn default() -> Self {
-        Self { plan: PlanOptions::default(), needs_within: Duration::from_secs(300) }
+        Self {
+            plan: PlanOptions::default(),
+            needs_within: Duration::from_mins(5),
+        }
     }
 }
 
@@ -62,6 +65,7 @@ pub struct Applier {
     pub(crate) client: kube::Client,
     pub(crate) set: Option<SetName>,
     namespace: String,
+    confined: Option<BTreeSet<String>>,
     guard: Option<LeaseGuard>,
 }
 
@@ -85,7 +89,9 @@ pub struct Prepared {
 
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared").field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Prepared")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,26 +118,51 @@ impl Applier {
     /// The client must not retry by itself ([`crate::ClusterAccess`] makes such ones): two levels of retries multiply.
     pub fn new(client: kube::Client) -> Self {
         let namespace = client.default_namespace().to_owned();
-        Self { client, set: None, namespace, guard: None }
+        Self {
+            client,
+            set: None,
+            namespace,
+            confined: None,
+            guard: None,
+        }
     }
 
-    /// Makes the objects members of a set, whose parent is the ConfigMap `name` in `namespace`. Members that are wanted
+    /// Makes the objects members of a set, whose parent is the `ConfigMap` `name` in `namespace`. Members that are wanted
     /// no more are removed. Without a set nothing is ever removed.
     #[must_use]
     pub fn with_set(self, name: &str, namespace: &str) -> Self {
-        Self { set: Some(SetName::new(name, namespace)), ..self }
+        Self {
+            set: Some(SetName::new(name, namespace)),
+            ..self
+        }
     }
 
     /// Sends objects that name no namespace to this one.
     #[must_use]
     pub fn with_namespace(self, namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned(), ..self }
+        Self {
+            namespace: namespace.to_owned(),
+            ..self
+        }
+    }
+
+    /// Refuses objects of other namespaces than these, and objects that belong to the whole cluster: for files that
+    /// somebody else wrote.
+    #[must_use]
+    pub fn confined_to<'a>(self, namespaces: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            confined: Some(namespaces.into_iter().map(str::to_owned).collect()),
+            ..self
+        }
     }
 
     /// Writes only while a lease is held.
     #[must_use]
     pub fn with_lease(self, guard: LeaseGuard) -> Self {
-        Self { guard: Some(guard), ..self }
+        Self {
+            guard: Some(guard),
+            ..self
+        }
     }
 
     /// Looks at the cluster and decides what is to be done.
@@ -150,11 +181,17 @@ impl Applier {
         let (kinds, parent) = try_join(Kinds::of_server(&self.client), parent).await?;
         let kinds = kinds.with_definitions_of(set);
         let wanted = prepare_all(set, &kinds, &self.namespace)?;
+        self.refuse_strangers(&wanted)?;
         let part_of = self.set.as_ref().map(SetName::id);
         let part_of = part_of.as_deref();
         let observation = observe(&self.client, &kinds, &wanted, parent, part_of).await?;
         let plan = decide(&wanted, &observation, part_of, options);
-        Ok(Prepared { wanted, observation, plan, kinds })
+        Ok(Prepared {
+            wanted,
+            observation,
+            plan,
+            kinds,
+        })
     }
 
     /// What an apply would do.
@@ -211,10 +248,39 @@ impl Applier {
         options: &WaitOptions,
         on_event: &(dyn Fn(WaitEvent) + Send + Sync),
     ) -> Result<()> {
-        let kinds = Kinds::of_server(&self.client).await?.with_definitions_of(set);
+        let kinds = Kinds::of_server(&self.client)
+            .await?
+            .with_definitions_of(set);
         let wanted = prepare_all(set, &kinds, &self.namespace)?;
         let targets: Vec<Target> = wanted.iter().map(Wanted::target).collect();
         crate::wait::until_ready(&self.client, &targets, options, on_event).await
+    }
+
+    fn refuse_strangers(&self, wanted: &[Wanted]) -> Result<()> {
+        let Some(confined) = &self.confined else {
+            return Ok(());
+        };
+        let is_inside = |wanted: &Wanted| {
+            wanted
+                .id
+                .namespace
+                .as_ref()
+                .is_some_and(|namespace| confined.contains(namespace))
+        };
+        let strangers: Vec<String> = wanted
+            .iter()
+            .filter(|wanted| !is_inside(wanted))
+            .map(|wanted| wanted.object.describe())
+            .collect();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = confined.iter().map(String::as_str).collect();
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("keep objects inside {}", names.join(", ")),
+        )
+        .with_source(format!("outside are {}", strangers.join(", "))))
     }
 
     pub(crate) fn guard(&self) -> Option<&LeaseGuard> {
@@ -224,7 +290,10 @@ impl Applier {
 
 impl Wanted {
     pub(crate) fn target(&self) -> Target {
-        Target { id: self.id.clone(), kind: self.kind.clone() }
+        Target {
+            id: self.id.clone(),
+            kind: self.kind.clone(),
+        }
     }
 }
 
@@ -246,7 +315,12 @@ impl Wanted {
 pub fn plan_without_cluster(set: &ObjectSet, namespace: &str) -> Result<ObjectPlan> {
     let kinds = Kinds::built_in().with_definitions_of(set);
     let wanted = prepare_all(set, &kinds, namespace)?;
-    Ok(decide(&wanted, &Observation::default(), None, &PlanOptions::default()))
+    Ok(decide(
+        &wanted,
+        &Observation::default(),
+        None,
+        &PlanOptions::default(),
+    ))
 }
 
 fn prepare_all(set: &ObjectSet, kinds: &Kinds, namespace: &str) -> Result<Vec<Wanted>> {
@@ -274,6 +348,10 @@ fn refuse_obstacles(plan: &ObjectPlan) -> Result<()> {
         _ => None,
     });
     let kind = unknown.map_or(ErrorKind::Conflict, |failure| failure.kind);
-    let doing = format!("apply {} objects, of which {} are in the way", plan.changes.len(), texts.len());
+    let doing = format!(
+        "apply {} objects, of which {} are in the way",
+        plan.changes.len(),
+        texts.len()
+    );
     Err(Error::new(kind, doing).with_source(texts.join("\n")))
 }

@@ -40,23 +40,49 @@ impl<'a> Index<'a> {
     fn of(wanted: &[&'a Wanted]) -> Self {
         let numbered = || wanted.iter().copied().enumerate();
         let definitions = numbered()
-            .filter(|(_, object)| object.id.is("apiextensions.k8s.io", "CustomResourceDefinition"))
+            .filter(|(_, object)| {
+                object
+                    .id
+                    .is("apiextensions.k8s.io", "CustomResourceDefinition")
+            })
             .map(|(at, object)| {
-                let text = |path| object.json.pointer(path).and_then(Value::as_str).unwrap_or_default();
-                (GroupKind::new(text("/spec/group"), text("/spec/names/kind")), at)
+                let text = |path| {
+                    object
+                        .json
+                        .pointer(path)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                };
+                (
+                    GroupKind::new(text("/spec/group"), text("/spec/names/kind")),
+                    at,
+                )
             });
         Self {
             by_id: numbered().map(|(at, object)| (&object.id, at)).collect(),
             definitions: definitions.collect(),
             bindings: numbered()
-                .filter(|(_, object)| object.id.group == RBAC && object.id.kind.ends_with("Binding"))
+                .filter(|(_, object)| {
+                    object.id.group == RBAC && object.id.kind.ends_with("Binding")
+                })
                 .collect(),
-            services: numbered().filter(|(_, object)| object.id.is("", "Service")).collect(),
-            workloads: numbered().filter(|(_, object)| pod_of(object).is_some()).collect(),
+            services: numbered()
+                .filter(|(_, object)| object.id.is("", "Service"))
+                .collect(),
+            workloads: numbered()
+                .filter(|(_, object)| pod_of(object).is_some())
+                .collect(),
         }
     }
 
-    fn add(&self, found: &mut BTreeSet<usize>, group: &str, kind: &str, namespace: Option<&str>, name: &str) {
+    fn add(
+        &self,
+        found: &mut BTreeSet<usize>,
+        group: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) {
         found.extend(self.by_id.get(&ObjectId::new(group, kind, namespace, name)));
     }
 
@@ -66,10 +92,16 @@ impl<'a> Index<'a> {
         }
         found.extend(self.definitions.get(&object.id.group_kind()));
         let text = |path: &str| object.json.pointer(path).and_then(Value::as_str);
-        if let (true, Some(class)) = (object.id.is("", "PersistentVolumeClaim"), text("/spec/storageClassName")) {
+        if let (true, Some(class)) = (
+            object.id.is("", "PersistentVolumeClaim"),
+            text("/spec/storageClassName"),
+        ) {
             self.add(found, "storage.k8s.io", "StorageClass", None, class);
         }
-        if let (true, Some(class)) = (object.id.is("networking.k8s.io", "Ingress"), text("/spec/ingressClassName")) {
+        if let (true, Some(class)) = (
+            object.id.is("networking.k8s.io", "Ingress"),
+            text("/spec/ingressClassName"),
+        ) {
             self.add(found, "networking.k8s.io", "IngressClass", None, class);
         }
         // A role may be bound before it is there, but whoever binds it needs to hold its rights until then.
@@ -77,7 +109,11 @@ impl<'a> Index<'a> {
             && object.id.kind.ends_with("Binding")
             && let (Some(kind), Some(name)) = (text("/roleRef/kind"), text("/roleRef/name"))
         {
-            let namespace = if kind == "Role" { object.id.namespace.as_deref() } else { None };
+            let namespace = if kind == "Role" {
+                object.id.namespace.as_deref()
+            } else {
+                None
+            };
             self.add(found, RBAC, kind, namespace, name);
         }
     }
@@ -107,9 +143,14 @@ impl<'a> Index<'a> {
     fn of_servers(&self, object: &Wanted, found: &mut BTreeSet<usize>) {
         for (namespace, name) in services_behind(object) {
             let id = ObjectId::new("", "Service", Some(namespace), name);
-            let Some(service) = self.services.iter().find(|(_, service)| service.id == id) else { continue };
+            let Some(service) = self.services.iter().find(|(_, service)| service.id == id) else {
+                continue;
+            };
             found.insert(service.0);
-            let behind = self.workloads.iter().filter(|(_, workload)| selects(service.1, workload));
+            let behind = self
+                .workloads
+                .iter()
+                .filter(|(_, workload)| selects(service.1, workload));
             found.extend(behind.map(|(at, _)| *at));
         }
     }
@@ -121,7 +162,10 @@ fn selects(service: &Wanted, workload: &Wanted) -> bool {
         "Pod" => workload.json.pointer("/metadata/labels"),
         _ => workload.json.pointer("/spec/template/metadata/labels"),
     };
-    let selector = service.json.pointer("/spec/selector").and_then(Value::as_object);
+    let selector = service
+        .json
+        .pointer("/spec/selector")
+        .and_then(Value::as_object);
     service.id.namespace == workload.id.namespace
         && selector.is_some_and(|selector| {
             let has = |key: &String| labels.and_then(|labels| labels.get(key));
@@ -132,9 +176,13 @@ fn selects(service: &Wanted, workload: &Wanted) -> bool {
 /// Whether what stands behind an object must be ready before the object is written: from then on the API server asks
 /// it, and refuses writes while it does not answer.
 pub(super) fn is_gate(id: &ObjectId) -> bool {
-    id.is("admissionregistration.k8s.io", "ValidatingWebhookConfiguration")
-        || id.is("admissionregistration.k8s.io", "MutatingWebhookConfiguration")
-        || id.is("apiregistration.k8s.io", "APIService")
+    id.is(
+        "admissionregistration.k8s.io",
+        "ValidatingWebhookConfiguration",
+    ) || id.is(
+        "admissionregistration.k8s.io",
+        "MutatingWebhookConfiguration",
+    ) || id.is("apiregistration.k8s.io", "APIService")
 }
 
 /// Where the specification of its pods is in an object of a kind.
@@ -154,10 +202,14 @@ fn pod_of(object: &Wanted) -> Option<&Value> {
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
-/// The ConfigMaps, Secrets and claims that a pod mentions.
+/// The `ConfigMaps`, Secrets and claims that a pod mentions.
 fn mentions(pod: &Value) -> Vec<(&'static str, &str)> {
     let mut found = Vec::new();
     for secret in list(pod, "imagePullSecrets") {
@@ -167,9 +219,14 @@ fn mentions(pod: &Value) -> Vec<(&'static str, &str)> {
         found.extend(text_at(volume, "/configMap/name").map(|name| ("ConfigMap", name)));
         found.extend(text_at(volume, "/secret/secretName").map(|name| ("Secret", name)));
         found.extend(
-            text_at(volume, "/persistentVolumeClaim/claimName").map(|name| ("PersistentVolumeClaim", name)),
+            text_at(volume, "/persistentVolumeClaim/claimName")
+                .map(|name| ("PersistentVolumeClaim", name)),
         );
-        for source in volume.get("projected").into_iter().flat_map(|projected| list(projected, "sources")) {
+        for source in volume
+            .get("projected")
+            .into_iter()
+            .flat_map(|projected| list(projected, "sources"))
+        {
             found.extend(text_at(source, "/configMap/name").map(|name| ("ConfigMap", name)));
             found.extend(text_at(source, "/secret/name").map(|name| ("Secret", name)));
         }
@@ -180,8 +237,13 @@ fn mentions(pod: &Value) -> Vec<(&'static str, &str)> {
             found.extend(text_at(source, "/secretRef/name").map(|name| ("Secret", name)));
         }
         for variable in list(container, "env") {
-            found.extend(text_at(variable, "/valueFrom/configMapKeyRef/name").map(|name| ("ConfigMap", name)));
-            found.extend(text_at(variable, "/valueFrom/secretKeyRef/name").map(|name| ("Secret", name)));
+            found.extend(
+                text_at(variable, "/valueFrom/configMapKeyRef/name")
+                    .map(|name| ("ConfigMap", name)),
+            );
+            found.extend(
+                text_at(variable, "/valueFrom/secretKeyRef/name").map(|name| ("Secret", name)),
+            );
         }
     }
     found
@@ -231,8 +293,10 @@ mod tests {
     fn names(text: &str) -> Vec<(String, Vec<String>)> {
         let set = ObjectSet::from_yaml("x.yaml", text).unwrap();
         let kinds = Kinds::built_in().with_definitions_of(&set);
-        let wanted: Vec<Wanted> =
-            set.iter().map(|object| Wanted::new(object, &kinds, "n").unwrap()).collect();
+        let wanted: Vec<Wanted> = set
+            .iter()
+            .map(|object| Wanted::new(object, &kinds, "n").unwrap())
+            .collect();
         let wanted: Vec<&Wanted> = wanted.iter().collect();
         let name = |at: usize| wanted[at].id.name.clone();
         needs(&wanted)
@@ -245,7 +309,7 @@ mod tests {
     #[test]
     fn by_need_and_not_by_kind() {
         let found = names(
-            r#"
+            r"
 {apiVersion: v1, kind: ConfigMap, metadata: {name: free}}
 ---
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {template: {metadata: {labels: {app: web}}, spec: {
@@ -283,7 +347,7 @@ mod tests {
 {apiVersion: v1, kind: ConfigMap, metadata: {name: inside, namespace: made}}
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: made}}
-"#,
+",
         );
         let of = |name: &str| -> Vec<&str> {
             let found = found.iter().find(|(found, _)| found == name).unwrap();
@@ -296,6 +360,11 @@ mod tests {
         assert_eq!(of("gate"), ["web", "hook"]);
         assert_eq!(of("thing"), ["things.x.io"]);
         assert_eq!(of("inside"), ["made"]);
-        assert!(is_gate(&ObjectId::new("apiregistration.k8s.io", "APIService", None, "x")));
+        assert!(is_gate(&ObjectId::new(
+            "apiregistration.k8s.io",
+            "APIService",
+            None,
+            "x"
+        )));
     }
 }

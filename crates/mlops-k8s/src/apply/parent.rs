@@ -1,7 +1,7 @@
-//! Membership: the parent object of an ApplySet
+//! Membership: the parent object of an `ApplySet`
 //! (<https://github.com/kubernetes/enhancements/tree/master/keps/sig-cli/3659-kubectl-apply-prune>).
 //!
-//! The parent, a ConfigMap, says which kinds and namespaces may have members; each member has a label with the set's
+//! The parent, a `ConfigMap`, says which kinds and namespaces may have members; each member has a label with the set's
 //! id. Before members are written, the parent says old and new kinds; after what is wanted no more is gone, just the
 //! new ones. So members are found again whenever the work is interrupted, and `kubectl apply --prune --applyset=` finds
 //! the same ones.
@@ -23,7 +23,7 @@ const TOOLING: &str = "applyset.kubernetes.io/tooling";
 const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
 const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
 
-/// Which set: the ConfigMap of this name is its parent.
+/// Which set: the `ConfigMap` of this name is its parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetName {
     name: String,
@@ -32,7 +32,10 @@ pub struct SetName {
 
 impl SetName {
     pub(crate) fn new(name: impl Into<String>, namespace: impl Into<String>) -> Self {
-        Self { name: name.into(), namespace: namespace.into() }
+        Self {
+            name: name.into(),
+            namespace: namespace.into(),
+        }
     }
 
     /// The id that members carry in the label `applyset.kubernetes.io/part-of`.
@@ -54,7 +57,10 @@ impl SetName {
     }
 
     pub(crate) fn path(&self) -> String {
-        format!("/api/v1/namespaces/{}/configmaps/{}", self.namespace, self.name)
+        format!(
+            "/api/v1/namespaces/{}/configmaps/{}",
+            self.namespace, self.name
+        )
     }
 
     fn describe(&self) -> String {
@@ -67,24 +73,36 @@ impl SetName {
         let Some(json) = find(client, &Call::get(self.path()), &doing).await? else {
             return Ok(None);
         };
-        let label = json.pointer("/metadata/labels").and_then(|labels| labels.get(ID));
+        let label = json
+            .pointer("/metadata/labels")
+            .and_then(|labels| labels.get(ID));
         if label.and_then(Value::as_str) != Some(self.id().as_str()) {
-            let cause = "a ConfigMap of this name is there, and it is the parent of no set of objects";
+            let cause =
+                "a ConfigMap of this name is there, and it is the parent of no set of objects";
             return Err(Error::new(ErrorKind::Conflict, doing())
                 .with_source(cause)
                 .with_hint("choose another name for the set, or another namespace"));
         }
         let text = |key: &str| {
-            let found = json.pointer("/metadata/annotations").and_then(|all| all.get(key));
+            let found = json
+                .pointer("/metadata/annotations")
+                .and_then(|all| all.get(key));
             found.and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let parts = |text: &str| -> Vec<String> {
-            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+            text.split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect()
         };
         let mut namespaces: BTreeSet<String> = parts(&text(NAMESPACES)).into_iter().collect();
         namespaces.insert(self.namespace.clone());
         Ok(Some(Parent {
-            group_kinds: parts(&text(KINDS)).iter().flat_map(|part| part.parse()).collect(),
+            group_kinds: parts(&text(KINDS))
+                .iter()
+                .flat_map(|part| part.parse())
+                .collect(),
             namespaces,
         }))
     }
@@ -139,7 +157,11 @@ impl Parent {
     /// Both together.
     pub(crate) fn union(&self, other: &Self) -> Self {
         Self {
-            group_kinds: self.group_kinds.union(&other.group_kinds).cloned().collect(),
+            group_kinds: self
+                .group_kinds
+                .union(&other.group_kinds)
+                .cloned()
+                .collect(),
             namespaces: self.namespaces.union(&other.namespaces).cloned().collect(),
         }
     }
@@ -155,6 +177,9 @@ mod tests {
         let id = SetName::new("demo", "models").id();
         assert!(id.starts_with("applyset-") && id.ends_with("-v1"));
         assert_eq!(id.len(), "applyset-".len() + 43 + "-v1".len());
-        assert_eq!(id, "applyset-ItZvDnlJtpDRZVgLYn3v0YNGgPFY86s8llUS31L5YmE-v1");
+        assert_eq!(
+            id,
+            "applyset-ItZvDnlJtpDRZVgLYn3v0YNGgPFY86s8llUS31L5YmE-v1"
+        );
     }
 }

@@ -27,8 +27,18 @@ pub(crate) struct Doomed {
 
 impl Doomed {
     pub(crate) fn new(id: ObjectId, kind: Kind, json: &Value) -> Self {
-        let text = |path: &str| json.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Self { id, kind, uid: text("/metadata/uid"), resource_version: text("/metadata/resourceVersion") }
+        let text = |path: &str| {
+            json.pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Self {
+            id,
+            kind,
+            uid: text("/metadata/uid"),
+            resource_version: text("/metadata/resourceVersion"),
+        }
     }
 
     /// Its place in the order of removing: what answers for others first, so that nothing asks it when it is gone; then
@@ -43,14 +53,19 @@ impl Doomed {
             ("", "PersistentVolume") | ("storage.k8s.io", _) => 7,
             ("apiextensions.k8s.io", _) => 8,
             ("", "Namespace") => 9,
-            ("" | "rbac.authorization.k8s.io" | "scheduling.k8s.io" | "coordination.k8s.io", _) => 5,
+            ("" | "rbac.authorization.k8s.io" | "scheduling.k8s.io" | "coordination.k8s.io", _) => {
+                5
+            }
             _ => 1,
         }
     }
 }
 
 /// Asks for the removal of all, rank by rank, without waiting until they are gone.
-pub(crate) async fn delete_all(writer: &Writer<'_>, mut doomed: Vec<Doomed>) -> Vec<(ObjectId, Outcome)> {
+pub(crate) async fn delete_all(
+    writer: &Writer<'_>,
+    mut doomed: Vec<Doomed>,
+) -> Vec<(ObjectId, Outcome)> {
     doomed.sort_by_key(Doomed::rank);
     let mut outcomes = Vec::with_capacity(doomed.len());
     for rank in doomed.chunk_by(|one, other| one.rank() == other.rank()) {
@@ -61,9 +76,14 @@ pub(crate) async fn delete_all(writer: &Writer<'_>, mut doomed: Vec<Doomed>) -> 
 
 /// Asks for the removal of objects of one rank.
 pub(crate) async fn delete_rank(writer: &Writer<'_>, rank: &[Doomed]) -> Vec<(ObjectId, Outcome)> {
-    let removals: Vec<BoxFuture<'_, _>> =
-        rank.iter().map(|doomed| delete_one(writer, doomed).boxed()).collect();
-    stream::iter(removals).buffer_unordered(AT_ONCE).collect().await
+    let removals: Vec<BoxFuture<'_, _>> = rank
+        .iter()
+        .map(|doomed| delete_one(writer, doomed).boxed())
+        .collect();
+    stream::iter(removals)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await
 }
 
 async fn delete_one(writer: &Writer<'_>, doomed: &Doomed) -> (ObjectId, Outcome) {
@@ -72,13 +92,18 @@ async fn delete_one(writer: &Writer<'_>, doomed: &Doomed) -> (ObjectId, Outcome)
         Err(error) => Outcome::Failed(Failure::from(&error)),
     };
     let id = doomed.id.clone();
-    (writer.on_event)(ApplyEvent::Done { id: id.clone(), outcome: outcome.clone() });
+    (writer.on_event)(ApplyEvent::Done {
+        id: id.clone(),
+        outcome: outcome.clone(),
+    });
     (id, outcome)
 }
 
 /// Removes one, if it is still the one that we saw. One that only changed, as by its controller, is looked at again.
 async fn delete(writer: &Writer<'_>, doomed: &Doomed) -> Result<Outcome> {
-    let path = doomed.kind.path(doomed.id.namespace.as_deref(), Some(&doomed.id.name));
+    let path = doomed
+        .kind
+        .path(doomed.id.namespace.as_deref(), Some(&doomed.id.name));
     let mut version = doomed.resource_version.clone();
     let mut looks = 0;
     loop {
@@ -86,9 +111,9 @@ async fn delete(writer: &Writer<'_>, doomed: &Doomed) -> Result<Outcome> {
             "preconditions": {"uid": doomed.uid, "resourceVersion": version},
             "propagationPolicy": "Background",
         });
-        let error = match writer.send(&doomed.id, &Call::delete(&path, &options), "remove").await {
-            Ok(_) => return Ok(Outcome::Removed),
-            Err(error) => error,
+        let call = Call::delete(&path, &options);
+        let Err(error) = writer.send(&doomed.id, &call, "remove").await else {
+            return Ok(Outcome::Removed);
         };
         looks += 1;
         match error.kind() {
@@ -100,10 +125,21 @@ async fn delete(writer: &Writer<'_>, doomed: &Doomed) -> Result<Outcome> {
         let Some(found) = find(writer.client, &Call::get(&path), &doing).await? else {
             return Ok(Outcome::Removed);
         };
-        let text = |pointer: &str| found.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let label = found.pointer("/metadata/labels").and_then(|labels| labels.get(PART_OF));
-        if text("/metadata/uid") != doomed.uid || label.and_then(Value::as_str) != writer.part_of.as_deref() {
-            return Ok(Outcome::Left("somebody else made or took it since the plan was made".to_owned()));
+        let text = |pointer: &str| {
+            found
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let label = found
+            .pointer("/metadata/labels")
+            .and_then(|labels| labels.get(PART_OF));
+        if text("/metadata/uid") != doomed.uid
+            || label.and_then(Value::as_str) != writer.part_of.as_deref()
+        {
+            return Ok(Outcome::Left(
+                "somebody else made or took it since the plan was made".to_owned(),
+            ));
         }
         text("/metadata/resourceVersion").clone_into(&mut version);
     }

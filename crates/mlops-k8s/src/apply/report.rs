@@ -86,17 +86,26 @@ impl ApplyReport {
 
     /// What failed or was left.
     pub fn problems(&self) -> impl Iterator<Item = &(ObjectId, Outcome)> {
-        let is_problem = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Left(_));
-        self.outcomes.iter().filter(move |(_, outcome)| is_problem(outcome))
+        let is_problem =
+            |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Left(_));
+        self.outcomes
+            .iter()
+            .filter(move |(_, outcome)| is_problem(outcome))
     }
 
     /// How many objects have an outcome.
     pub fn count(&self, outcome: &Outcome) -> usize {
-        self.outcomes.iter().filter(|(_, found)| found == outcome).count()
+        self.outcomes
+            .iter()
+            .filter(|(_, found)| found == outcome)
+            .count()
     }
 
     /// What became of an object.
     pub fn outcome(&self, id: &ObjectId) -> Option<&Outcome> {
-        self.outcomes.iter().find(|(found, _)| found == id).map(|(_, outcome)| outcome)
+        self.outcomes
+            .iter()
+            .find(|(found, _)| found == id)
+            .map(|(_, outcome)| outcome)
     }
 }

@@ -24,7 +24,12 @@ struct State {
 
 impl Window {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State { size: START, quickest: f64::MAX, paused_until: None, last_cut: None }))
+        Self(Mutex::new(State {
+            size: START,
+            quickest: f64::MAX,
+            paused_until: None,
+            last_cut: None,
+        }))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -59,7 +64,11 @@ impl Window {
             state.cut(0.8);
         } else {
             // Doubles with each round until the first trouble, then one more a round.
-            let step = if state.last_cut.is_none() { 1.0 } else { 1.0 / state.size };
+            let step = if state.last_cut.is_none() {
+                1.0
+            } else {
+                1.0 / state.size
+            };
             state.size = (state.size + step).min(LARGEST);
         }
     }
@@ -100,7 +109,7 @@ mod tests {
         }
         assert!(window.has_room(15) && !window.has_room(16));
         assert_eq!(window.pause(), None);
-        window.failed(Some(Duration::from_secs(60)));
+        window.failed(Some(Duration::from_mins(1)));
         assert!(window.pause().unwrap() > Duration::from_secs(58));
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::window::Window;
 use super::{ApplyEvent, Outcome};
-use crate::http::{Attend, Call, Failed, send};
+use crate::http::{ATTEMPT, Attend, Call, Failed, send};
 use crate::lease::LeaseGuard;
 use crate::objects::{ObjectId, Wanted};
 use crate::observe::Live;
@@ -38,6 +38,13 @@ pub(crate) struct Attending<'a> {
 impl Attend for Attending<'_> {
     fn may_send(&self) -> Result<()> {
         self.writer.guard.map_or(Ok(()), LeaseGuard::check)
+    }
+
+    /// No longer than the lease, so that nothing of ours is on its way when another has it.
+    fn attempt_within(&self) -> Duration {
+        self.writer
+            .guard
+            .map_or(ATTEMPT, |guard| guard.left().min(ATTEMPT))
     }
 
     fn retries(&self, failed: &Failed, pause: Duration) {
@@ -80,7 +87,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Does what the plan says for one wanted object.
-    pub(crate) async fn write(&self, wanted: &Wanted, action: &Action, live: Option<&Live>) -> Result<Outcome> {
+    pub(crate) async fn write(
+        &self,
+        wanted: &Wanted,
+        action: &Action,
+        live: Option<&Live>,
+    ) -> Result<Outcome> {
         let outcome = match action {
             Action::Create => Outcome::Created,
             Action::Adopt { .. } => Outcome::Adopted,
@@ -97,12 +109,20 @@ impl<'a> Writer<'a> {
             _ => false,
         };
         let body = wanted.body(self.part_of.as_deref());
-        let mut call = Call::apply(&wanted.path(), crate::compare::FIELD_MANAGER, is_forced, body);
+        let mut call = Call::apply(
+            &wanted.path(),
+            crate::compare::FIELD_MANAGER,
+            is_forced,
+            body,
+        );
         if wanted.kind.is_of_set {
             call.not_found_for = NEW_KIND;
         }
         self.send(&wanted.id, &call, "apply").await?;
-        if wanted.id.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+        if wanted
+            .id
+            .is("apiextensions.k8s.io", "CustomResourceDefinition")
+        {
             self.wait(&wanted.id, "it is established");
             let options = WaitOptions::new(self.needs_within);
             wait::until_ready(self.client, &[wanted.target()], &options, &|_| {}).await?;
@@ -112,7 +132,11 @@ impl<'a> Writer<'a> {
 
     /// Removes an object that will be made again, and waits until it is gone.
     async fn take_away(&self, wanted: &Wanted, live: &Live) -> Result<()> {
-        let uid = live.json().pointer("/metadata/uid").cloned().unwrap_or_default();
+        let uid = live
+            .json()
+            .pointer("/metadata/uid")
+            .cloned()
+            .unwrap_or_default();
         let options = json!({"preconditions": {"uid": uid}, "propagationPolicy": "Background"});
         let call = Call::delete(wanted.path(), &options);
         match self.send(&wanted.id, &call, "remove").await {
@@ -126,6 +150,9 @@ impl<'a> Writer<'a> {
     }
 
     pub(crate) fn wait(&self, id: &ObjectId, reason: &str) {
-        (self.on_event)(ApplyEvent::Waiting { id: id.clone(), reason: reason.to_owned() });
+        (self.on_event)(ApplyEvent::Waiting {
+            id: id.clone(),
+            reason: reason.to_owned(),
+        });
     }
 }

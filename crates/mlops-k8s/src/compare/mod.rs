@@ -45,7 +45,10 @@ pub(crate) fn compare(wanted: &Wanted, live: &Value, part_of: Option<&str>) -> C
     };
     let owned = Owned::root(ours);
     if let Some(map) = wanted.json.as_object() {
-        for (key, value) in map.iter().filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind")) {
+        for (key, value) in map
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind"))
+        {
             walk.step(value, live.get(key), owned.field(key), &[Step::Field(key)]);
         }
     }
@@ -53,7 +56,9 @@ pub(crate) fn compare(wanted: &Wanted, live: &Value, part_of: Option<&str>) -> C
         walk.removals(&wanted.json, ours);
     }
     let mut fields = walk.fields;
-    let label = live.pointer("/metadata/labels").and_then(|labels| labels.get(PART_OF));
+    let label = live
+        .pointer("/metadata/labels")
+        .and_then(|labels| labels.get(PART_OF));
     if let Some(part_of) = part_of
         && label.and_then(Value::as_str) != Some(part_of)
     {
@@ -64,7 +69,11 @@ pub(crate) fn compare(wanted: &Wanted, live: &Value, part_of: Option<&str>) -> C
             owner: None,
         });
     }
-    Comparison { is_same_digest, is_applied: annotation.is_some() && ours.is_some(), fields }
+    Comparison {
+        is_same_digest,
+        is_applied: annotation.is_some() && ours.is_some(),
+        fields,
+    }
 }
 
 struct Walk<'a> {
@@ -94,7 +103,12 @@ impl Walk<'_> {
             // What is owned is there as we sent it, even if the server has left out what was empty in it.
             (Value::Object(map), None) if self.trusts_owned && !owned.is_missing() => {
                 for (key, value) in map {
-                    self.step(value, None, owned.field(key), &extend(path, Step::Field(key)));
+                    self.step(
+                        value,
+                        None,
+                        owned.field(key),
+                        &extend(path, Step::Field(key)),
+                    );
                 }
             }
             (Value::Array(items), Some(Value::Array(found))) if !items.is_empty() => {
@@ -128,7 +142,11 @@ impl Walk<'_> {
                 None => (guessed_keys(item, found), Owned::root(None)),
             };
             let same = found.iter().find(|candidate| has_keys(candidate, &keys));
-            let same = if keys.is_null() { found.get(index) } else { same };
+            let same = if keys.is_null() {
+                found.get(index)
+            } else {
+                same
+            };
             let path = extend(path, Step::Item(&keys, index));
             match same {
                 Some(same) => self.step(item, Some(same), owned, &path),
@@ -141,13 +159,19 @@ impl Walk<'_> {
     fn removals(&mut self, wanted: &Value, ours: Manager<'_>) {
         let mut path = Vec::new();
         let live = self.live;
-        gone(live, Some(wanted), Owned::root(Some(ours)), &mut path, &mut |path, found| {
-            let text = path_text(path);
-            let is_mark = text.contains(APPLIED) || text.contains(PART_OF);
-            if !is_mark {
-                self.differs(path, Some(found), None);
-            }
-        });
+        gone(
+            live,
+            Some(wanted),
+            Owned::root(Some(ours)),
+            &mut path,
+            &mut |path, found| {
+                let text = path_text(path);
+                let is_mark = text.contains(APPLIED) || text.contains(PART_OF);
+                if !is_mark {
+                    self.differs(path, Some(found), None);
+                }
+            },
+        );
     }
 
     fn differs(&mut self, path: &[Step<'_>], from: Option<&Value>, to: Option<&Value>) {
@@ -166,11 +190,15 @@ impl Walk<'_> {
             applies: manager.is_apply,
             subresource: manager.subresource.to_owned(),
         });
-        let is_hidden = self.hides
-            && matches!(path.first(), Some(Step::Field("data" | "stringData")));
+        let is_hidden =
+            self.hides && matches!(path.first(), Some(Step::Field("data" | "stringData")));
         // An annotation such as kubectl's last-applied holds a whole Secret.
         let is_hidden = is_hidden
-            || (self.hides && matches!(path, [Step::Field("metadata"), Step::Field("annotations"), ..]));
+            || (self.hides
+                && matches!(
+                    path,
+                    [Step::Field("metadata"), Step::Field("annotations"), ..]
+                ));
         let show = |value: Option<&Value>| match value {
             None => Shown::Absent,
             Some(_) if is_hidden => Shown::Hidden,
@@ -185,16 +213,19 @@ impl Walk<'_> {
     }
 
     fn covers_all(&self, items: &[Value], found: &[Value]) -> bool {
-        items.iter().zip(found).all(|(item, found)| self.covers(Some(found), item))
+        items
+            .iter()
+            .zip(found)
+            .all(|(item, found)| self.covers(Some(found), item))
     }
 
     /// Whether a found value has all of a wanted one; more is there by default.
     fn covers(&self, live: Option<&Value>, wanted: &Value) -> bool {
         match (live, wanted) {
             (None, wanted) => is_empty(wanted),
-            (Some(Value::Object(found)), Value::Object(map)) => {
-                map.iter().all(|(key, value)| self.covers(found.get(key), value))
-            }
+            (Some(Value::Object(found)), Value::Object(map)) => map
+                .iter()
+                .all(|(key, value)| self.covers(found.get(key), value)),
             (Some(Value::Array(found)), Value::Array(items)) => {
                 found.len() == items.len() && self.covers_all(items, found)
             }
@@ -226,7 +257,15 @@ fn is_empty(value: &Value) -> bool {
 
 /// The fields that tell items of the usual lists apart, for objects of which we own nothing yet.
 const KEYS: [&str; 9] = [
-    "name", "mountPath", "devicePath", "containerPort", "port", "topologyKey", "ip", "type", "uid",
+    "name",
+    "mountPath",
+    "devicePath",
+    "containerPort",
+    "port",
+    "topologyKey",
+    "ip",
+    "type",
+    "uid",
 ];
 
 fn guessed_keys(item: &Value, found: &[Value]) -> Value {
@@ -242,7 +281,8 @@ fn guessed_keys(item: &Value, found: &[Value]) -> Value {
 
 fn has_keys(candidate: &Value, keys: &Value) -> bool {
     keys.as_object().is_some_and(|keys| {
-        keys.iter().all(|(key, value)| candidate.get(key).is_some_and(|found| found == value))
+        keys.iter()
+            .all(|(key, value)| candidate.get(key).is_some_and(|found| found == value))
     })
 }
 
@@ -266,7 +306,13 @@ fn gone<'a>(
                 let owned = owned.field(key);
                 if !owned.is_missing() {
                     path.push(Step::Field(key));
-                    gone(value, wanted.and_then(|wanted| wanted.get(key)), owned, path, tell);
+                    gone(
+                        value,
+                        wanted.and_then(|wanted| wanted.get(key)),
+                        owned,
+                        path,
+                        tell,
+                    );
                     path.pop();
                 }
             }
@@ -281,7 +327,9 @@ fn gone<'a>(
                     gone(item, same.next(), owned, path, tell);
                     path.pop();
                 } else if !item.is_object() && owned.element(item).is_whole() {
-                    let is_wanted = wanted.and_then(Value::as_array).is_some_and(|all| all.contains(item));
+                    let is_wanted = wanted
+                        .and_then(Value::as_array)
+                        .is_some_and(|all| all.contains(item));
                     if !is_wanted {
                         path.push(Step::Element(item, index));
                         tell(path, item);
@@ -296,9 +344,13 @@ fn gone<'a>(
 
 /// As [`has_keys`], where a key with a default may be left out.
 fn agrees(candidate: &Value, keys: &Value) -> bool {
-    let Some(keys) = keys.as_object() else { return false };
+    let Some(keys) = keys.as_object() else {
+        return false;
+    };
     keys.keys().any(|key| candidate.get(key).is_some())
-        && keys.iter().all(|(key, value)| candidate.get(key).is_none_or(|found| found == value))
+        && keys
+            .iter()
+            .all(|(key, value)| candidate.get(key).is_none_or(|found| found == value))
 }
 
 #[cfg(test)]

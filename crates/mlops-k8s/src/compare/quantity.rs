@@ -15,7 +15,9 @@ pub(super) fn is_same(one: &Value, other: &Value) -> bool {
 }
 
 fn parse(text: &str) -> Option<f64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '+' | '-')).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '+' | '-'))
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at_checked(digits)?;
     let number: f64 = number.parse().ok()?;
     let factor = match suffix {
@@ -51,11 +53,23 @@ mod tests {
 
     #[test]
     fn the_same_in_other_words() {
-        for (one, other) in [("1000m", "1"), ("1Ki", "1024"), ("1e3", "1k"), ("0.5", "500m"), ("2E", "2e18")] {
+        for (one, other) in [
+            ("1000m", "1"),
+            ("1Ki", "1024"),
+            ("1e3", "1k"),
+            ("0.5", "500m"),
+            ("2E", "2e18"),
+        ] {
             assert!(is_same(&json!(one), &json!(other)), "{one} {other}");
         }
         assert!(is_same(&json!(2), &json!("2")));
-        for (one, other) in [("1", "1m"), ("1Ki", "1k"), ("", "0"), ("x", "x1"), ("1x", "1")] {
+        for (one, other) in [
+            ("1", "1m"),
+            ("1Ki", "1k"),
+            ("", "0"),
+            ("x", "x1"),
+            ("1x", "1"),
+        ] {
             assert!(!is_same(&json!(one), &json!(other)), "{one} {other}");
         }
     }

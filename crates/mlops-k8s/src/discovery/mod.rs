@@ -41,7 +41,7 @@ pub struct Kind {
     pub plural: String,
     /// Whether its objects are in namespaces.
     pub scope: Scope,
-    /// Whether it comes from a CustomResourceDefinition of the set, and the server may not know it yet.
+    /// Whether it comes from a `CustomResourceDefinition` of the set, and the server may not know it yet.
     #[serde(default)]
     pub is_of_set: bool,
 }
@@ -126,7 +126,11 @@ impl Kinds {
                 version: version.to_owned(),
                 kind: kind.to_owned(),
                 plural: plural.to_owned(),
-                scope: if scope == "Namespaced" { Scope::Namespaced } else { Scope::Cluster },
+                scope: if scope == "Namespaced" {
+                    Scope::Namespaced
+                } else {
+                    Scope::Cluster
+                },
                 is_of_set: false,
             });
         }
@@ -156,19 +160,27 @@ impl Kinds {
         Ok(kinds)
     }
 
-    /// Adds the kinds that CustomResourceDefinitions of a set define.
+    /// Adds the kinds that `CustomResourceDefinitions` of a set define.
     #[must_use]
     pub fn with_definitions_of(mut self, set: &ObjectSet) -> Self {
-        let definitions = set
-            .iter()
-            .filter(|object| object.id().is("apiextensions.k8s.io", "CustomResourceDefinition"));
+        let definitions = set.iter().filter(|object| {
+            object
+                .id()
+                .is("apiextensions.k8s.io", "CustomResourceDefinition")
+        });
         for object in definitions {
             let spec = object.json().get("spec").cloned().unwrap_or_default();
-            let text = |path: &str| spec.pointer(path).and_then(Value::as_str).unwrap_or_default();
+            let text = |path: &str| {
+                spec.pointer(path)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
             let versions = spec.get("versions").and_then(Value::as_array);
             for version in versions.into_iter().flatten() {
                 let is_served = version.get("served").and_then(Value::as_bool) != Some(false);
-                let Some(version) = version.get("name").and_then(Value::as_str) else { continue };
+                let Some(version) = version.get("name").and_then(Value::as_str) else {
+                    continue;
+                };
                 let is_known = matches!(
                     self.find(text("/group"), version, text("/names/kind")),
                     Lookup::Known(_)
@@ -179,7 +191,11 @@ impl Kinds {
                         version: version.to_owned(),
                         kind: text("/names/kind").to_owned(),
                         plural: text("/names/plural").to_owned(),
-                        scope: if text("/scope") == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
+                        scope: if text("/scope") == "Cluster" {
+                            Scope::Cluster
+                        } else {
+                            Scope::Namespaced
+                        },
                         is_of_set: true,
                     });
                 }
@@ -192,7 +208,10 @@ impl Kinds {
     pub fn find(&self, group: &str, version: &str, kind: &str) -> Lookup<'_> {
         let versions = self.kinds.get(&GroupKind::new(group, kind));
         let found = versions.and_then(|all| all.iter().find(|kind| kind.version == version));
-        match (found, self.silent.get(&(group.to_owned(), version.to_owned()))) {
+        match (
+            found,
+            self.silent.get(&(group.to_owned(), version.to_owned())),
+        ) {
             (Some(kind), _) => Lookup::Known(kind),
             (None, Some(failure)) => Lookup::Unknown(failure),
             (None, None) => Lookup::NoSuchKind,
@@ -222,12 +241,21 @@ impl Kinds {
 
     fn read(&mut self, answer: &Value) {
         for group in list(answer, "items") {
-            let name = group.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            let name = group
+                .pointer("/metadata/name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             for version in list(group, "versions") {
-                let text = version.get("version").and_then(Value::as_str).unwrap_or_default();
+                let text = version
+                    .get("version")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 if version.get("freshness").and_then(Value::as_str) == Some("Stale") {
-                    let error = Error::new(ErrorKind::Unavailable, format!("ask the API `{name}/{text}`"))
-                        .with_source("the API server cannot reach the service behind it");
+                    let error = Error::new(
+                        ErrorKind::Unavailable,
+                        format!("ask the API `{name}/{text}`"),
+                    )
+                    .with_source("the API server cannot reach the service behind it");
                     let key = (name.to_owned(), text.to_owned());
                     self.silent.insert(key, Failure::from(&error));
                 }
@@ -242,7 +270,11 @@ impl Kinds {
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn kind_of(group: &str, version: &str, resource: &Value) -> Option<Kind> {
@@ -254,7 +286,11 @@ fn kind_of(group: &str, version: &str, resource: &Value) -> Option<Kind> {
         version: version.to_owned(),
         kind: text("/responseKind/kind")?.to_owned(),
         plural: text("/resource")?.to_owned(),
-        scope: if text("/scope")? == "Namespaced" { Scope::Namespaced } else { Scope::Cluster },
+        scope: if text("/scope")? == "Namespaced" {
+            Scope::Namespaced
+        } else {
+            Scope::Cluster
+        },
         is_of_set: false,
     })
 }

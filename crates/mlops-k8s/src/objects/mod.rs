@@ -30,7 +30,6 @@ pub use prepare::{APPLIED, digest_of};
 /// metadata: {name: settings, namespace: models}
 /// data: {level: '${LEVEL}'}
 /// ---
-/// # Nothing here.
 /// ")?;
 /// let object = set.iter().next().unwrap();
 /// assert_eq!(object.id().to_string(), "ConfigMap/settings in models");
@@ -217,13 +216,15 @@ fn find_files(folder: &Path, files: &mut Vec<std::path::PathBuf>) -> Result<()> 
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        let kind = entry.file_type().map_err(|error| cannot_read(&path, error))?;
+        let kind = entry
+            .file_type()
+            .map_err(|error| cannot_read(&path, error))?;
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        let is_wanted = path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json");
+        let is_wanted = path.extension().is_some_and(|extension| {
+            extension == "yaml" || extension == "yml" || extension == "json"
+        });
         if kind.is_dir() {
             find_files(&path, files)?;
         } else if is_wanted && path.is_file() {

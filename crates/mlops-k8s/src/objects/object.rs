@@ -68,12 +68,20 @@ impl Object {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         let kind = needed("/kind", text("/kind")?)?;
         if json.pointer("/metadata/generateName").is_some() && text("/metadata/name")?.is_none() {
-            return Err(wrong("`metadata.generateName` gives another object each time: use `metadata.name`".to_owned()));
+            return Err(wrong(
+                "`metadata.generateName` gives another object each time: use `metadata.name`"
+                    .to_owned(),
+            ));
         }
         let name = needed("/metadata/name", text("/metadata/name")?)?;
         let namespace = text("/metadata/namespace")?.filter(|text| !text.is_empty());
         let id = ObjectId::new(group, kind, namespace.as_deref(), name);
-        Ok(Self { json: Arc::new(json), id, api_version, place })
+        Ok(Self {
+            json: Arc::new(json),
+            id,
+            api_version,
+            place,
+        })
     }
 
     /// Which object it is. The namespace is none when none was given.

@@ -49,14 +49,19 @@ impl Wanted {
             Lookup::Unknown(failure) => {
                 return Err(Error::new(ErrorKind::Unavailable, doing())
                     .with_source(failure.to_error())
-                    .with_hint("the API behind this kind does not answer: look at its APIService"));
+                    .with_hint(
+                        "the API behind this kind does not answer: look at its APIService",
+                    ));
             }
         };
         let mut id = object.id().clone();
         match (kind.scope, &id.namespace) {
             (Scope::Namespaced, None) => id.namespace = Some(namespace.to_owned()),
             (Scope::Cluster, Some(_)) => {
-                let cause = format!("`{}` belongs to the whole cluster and has no namespace", kind.kind);
+                let cause = format!(
+                    "`{}` belongs to the whole cluster and has no namespace",
+                    kind.kind
+                );
                 return Err(Error::new(ErrorKind::InvalidInput, doing())
                     .with_source(cause)
                     .with_hint("leave `metadata.namespace` out"));
@@ -70,19 +75,27 @@ impl Wanted {
         }
         let bytes = serde_json::to_vec(&json).map_or(0, |text| text.len());
         if bytes > MAX_OBJECT_BYTES {
-            let cause = format!("it has {bytes} bytes as JSON, and etcd takes about {MAX_OBJECT_BYTES}");
+            let cause =
+                format!("it has {bytes} bytes as JSON, and etcd takes about {MAX_OBJECT_BYTES}");
             return Err(Error::new(ErrorKind::InvalidInput, doing())
                 .with_source(cause)
                 .with_hint("split the object, or keep the bulk elsewhere"));
         }
         let digest = digest_of(&json);
         let object = object.clone();
-        Ok(Self { id, kind, json, digest, object })
+        Ok(Self {
+            id,
+            kind,
+            json,
+            digest,
+            object,
+        })
     }
 
     /// The path of the object on the server.
     pub(crate) fn path(&self) -> String {
-        self.kind.path(self.id.namespace.as_deref(), Some(&self.id.name))
+        self.kind
+            .path(self.id.namespace.as_deref(), Some(&self.id.name))
     }
 
     /// What is sent: with the label of the set, and the digest.
@@ -109,7 +122,9 @@ fn ordered(value: &Value) -> Value {
         Value::Object(map) => {
             let mut keys: Vec<&String> = map.keys().collect();
             keys.sort_unstable();
-            let pairs = keys.into_iter().filter_map(|key| Some((key.clone(), ordered(map.get(key)?))));
+            let pairs = keys
+                .into_iter()
+                .filter_map(|key| Some((key.clone(), ordered(map.get(key)?))));
             Value::Object(pairs.collect())
         }
         Value::Array(items) => items.iter().map(ordered).collect(),
@@ -118,7 +133,9 @@ fn ordered(value: &Value) -> Value {
 }
 
 fn insert(metadata: &mut Map<String, Value>, map: &str, key: &str, value: &str) {
-    let entries = metadata.entry(map).or_insert_with(|| Value::Object(Map::new()));
+    let entries = metadata
+        .entry(map)
+        .or_insert_with(|| Value::Object(Map::new()));
     if !entries.is_object() {
         *entries = Value::Object(Map::new());
     }
@@ -128,9 +145,13 @@ fn insert(metadata: &mut Map<String, Value>, map: &str, key: &str, value: &str) 
 }
 
 fn clean(json: &mut Value, id: &ObjectId) {
-    let Some(map) = json.as_object_mut() else { return };
+    let Some(map) = json.as_object_mut() else {
+        return;
+    };
     map.remove("status");
-    let metadata = map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let metadata = map
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(Map::new()));
     if let Some(metadata) = metadata.as_object_mut() {
         for field in OF_THE_SERVER {
             metadata.remove(field);
@@ -138,7 +159,10 @@ fn clean(json: &mut Value, id: &ObjectId) {
         if let Some(namespace) = &id.namespace {
             metadata.insert("namespace".to_owned(), Value::from(namespace.clone()));
         }
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        if let Some(annotations) = metadata
+            .get_mut("annotations")
+            .and_then(Value::as_object_mut)
+        {
             annotations.remove(APPLIED);
         }
     }
@@ -161,9 +185,15 @@ fn without_nulls(value: &mut Value) {
 /// Secret: the server copies the values, and we would own only the copies' sources
 /// (<https://github.com/kubernetes/kubernetes/issues/118519>).
 fn fold_string_data(json: &mut Value) {
-    let Some(map) = json.as_object_mut() else { return };
-    let Some(Value::Object(texts)) = map.remove("stringData") else { return };
-    let data = map.entry("data").or_insert_with(|| Value::Object(Map::new()));
+    let Some(map) = json.as_object_mut() else {
+        return;
+    };
+    let Some(Value::Object(texts)) = map.remove("stringData") else {
+        return;
+    };
+    let data = map
+        .entry("data")
+        .or_insert_with(|| Value::Object(Map::new()));
     if let Some(data) = data.as_object_mut() {
         for (key, value) in texts {
             let encoded = match value.as_str() {
@@ -207,17 +237,27 @@ mod tests {
         let one: Value = serde_json::from_str(r#"{"a":{"b":1,"c":2},"d":3}"#).unwrap();
         let other: Value = serde_json::from_str(r#"{"d":3,"a":{"c":2,"b":1}}"#).unwrap();
         assert_eq!(digest_of(&one), digest_of(&other));
-        assert_ne!(digest_of(&one), digest_of(&json!({"a": {"b": 1, "c": 2}, "d": 4})));
+        assert_ne!(
+            digest_of(&one),
+            digest_of(&json!({"a": {"b": 1, "c": 2}, "d": 4}))
+        );
     }
 
     #[test]
     fn unknown_kinds_namespaces_and_sizes_are_refused() {
-        let error = wanted(json!({"apiVersion": "x.io/v1", "kind": "X", "metadata": {"name": "a"}})).err().unwrap();
+        let error =
+            wanted(json!({"apiVersion": "x.io/v1", "kind": "X", "metadata": {"name": "a"}}))
+                .err()
+                .unwrap();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        let error = wanted(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "namespace": "b"}}));
+        let error = wanted(
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "namespace": "b"}}),
+        );
         assert_eq!(error.err().unwrap().kind(), ErrorKind::InvalidInput);
         let big = "x".repeat(MAX_OBJECT_BYTES);
-        let error = wanted(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": big}}));
+        let error = wanted(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": big}}),
+        );
         let error = error.err().unwrap();
         assert!(error.causes()[0].contains("bytes as JSON"), "{error:?}");
     }

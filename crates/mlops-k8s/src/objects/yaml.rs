@@ -84,11 +84,17 @@ impl<'de> Visitor<'de> for ItemsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Items, A::Error> {
         let value = Value::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Items { value, places: Vec::new() })
+        Ok(Items {
+            value,
+            places: Vec::new(),
+        })
     }
 
     fn visit_unit<E>(self) -> Result<Items, E> {
-        Ok(Items { value: Value::Null, places: Vec::new() })
+        Ok(Items {
+            value: Value::Null,
+            places: Vec::new(),
+        })
     }
 }
 
@@ -122,7 +128,9 @@ pub(super) fn read(file: &str, text: &str) -> Result<Vec<Object>> {
     };
     if text.len() > MAX_BYTES {
         let bytes = text.len();
-        return Err(wrong(format!("the file has {bytes} bytes, and at most {MAX_BYTES} are read")));
+        return Err(wrong(format!(
+            "the file has {bytes} bytes, and at most {MAX_BYTES} are read"
+        )));
     }
     let documents: Vec<Spanned<Option<Document>>> =
         serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| {
@@ -145,7 +153,11 @@ pub(super) fn read(file: &str, text: &str) -> Result<Vec<Object>> {
             column: location.column(),
         };
         if is_list(&document.value) {
-            let items = document.value.get("items").and_then(Value::as_array).cloned();
+            let items = document
+                .value
+                .get("items")
+                .and_then(Value::as_array)
+                .cloned();
             let places = document.items.into_iter();
             for (item, location) in items.unwrap_or_default().into_iter().zip(places) {
                 objects.push(Object::placed(item, Some(place(location)))?);
@@ -160,7 +172,12 @@ pub(super) fn read(file: &str, text: &str) -> Result<Vec<Object>> {
 
 /// Whether an object only holds others: `v1` `List`, or `ConfigMapList` and the like, which has no name of its own.
 pub(super) fn is_list(value: &Map<String, Value>) -> bool {
-    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let has_name = value.get("metadata").is_some_and(|metadata| metadata.get("name").is_some());
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let has_name = value
+        .get("metadata")
+        .is_some_and(|metadata| metadata.get("name").is_some());
     kind.ends_with("List") && !has_name && value.get("items").is_some_and(Value::is_array)
 }

@@ -21,7 +21,9 @@ pub(crate) fn decide(
             place: wanted.object.place().map(ToString::to_string),
             action: match observation.find(&wanted.id) {
                 Finding::Absent | Finding::NoSuchKind => Action::Create,
-                Finding::Unknown(failure) => Action::Unknown { failure: failure.clone() },
+                Finding::Unknown(failure) => Action::Unknown {
+                    failure: failure.clone(),
+                },
                 Finding::Found(live) => of_found(wanted, live, part_of, options),
             },
         })
@@ -36,7 +38,9 @@ pub(crate) fn decide(
 
 fn of_unwanted(id: &ObjectId, member: &Member, options: &PlanOptions) -> Action {
     match loses_data(id, &member.json) {
-        Some(reason) if !options.may_remove.contains(id) => Action::Keep { reason: reason.to_owned() },
+        Some(reason) if !options.may_remove.contains(id) => Action::Keep {
+            reason: reason.to_owned(),
+        },
         _ => Action::Remove,
     }
 }
@@ -45,22 +49,39 @@ fn of_found(wanted: &Wanted, live: &Live, part_of: Option<&str>, options: &PlanO
     let compared = compare(wanted, live.json(), part_of);
     if live.is_leaving() {
         let reason = "it is being removed, and something still holds it".to_owned();
-        return Action::Conflict { reason, fields: Vec::new() };
+        return Action::Conflict {
+            reason,
+            fields: Vec::new(),
+        };
     }
     match (live.part_of(), part_of) {
-        (Some(other), Some(ours)) if other != ours => {
-            let reason = format!("it belongs to another set of objects, `{}`", crate::error::printable(other));
-            Action::Conflict { reason, fields: compared.fields }
+        // Written without its label it would leave its set, and nobody would remove it again.
+        (Some(other), ours) if Some(other) != ours => {
+            let reason = format!(
+                "it belongs to another set of objects, `{}`",
+                crate::error::printable(other)
+            );
+            Action::Conflict {
+                reason,
+                fields: compared.fields,
+            }
         }
-        (None, Some(_)) if !compared.is_applied => match options.existing {
+        (None, _) if !compared.is_applied => match options.existing {
             Existing::Refuse => {
                 let reason = "it is there already, and not ours".to_owned();
-                Action::Conflict { reason, fields: compared.fields }
+                Action::Conflict {
+                    reason,
+                    fields: compared.fields,
+                }
             }
-            Existing::Adopt => changed(wanted, live, compared, options, |fields| Action::Adopt { fields }),
+            Existing::Adopt => changed(wanted, live, compared, options, |fields| Action::Adopt {
+                fields,
+            }),
         },
         _ if compared.is_same_digest && compared.fields.is_empty() => Action::Nothing,
-        _ => changed(wanted, live, compared, options, |fields| Action::Update { fields }),
+        _ => changed(wanted, live, compared, options, |fields| Action::Update {
+            fields,
+        }),
     }
 }
 
@@ -89,8 +110,11 @@ fn changed(
             None => Action::Replace { fields },
         };
     }
-    let contested: Vec<FieldChange> =
-        fields.iter().filter(|field| is_contested(field)).cloned().collect();
+    let contested: Vec<FieldChange> = fields
+        .iter()
+        .filter(|field| is_contested(field))
+        .cloned()
+        .collect();
     if !contested.is_empty() && options.contested == Contested::Leave {
         let mut names: Vec<&str> = contested
             .iter()
@@ -99,7 +123,10 @@ fn changed(
         names.sort_unstable();
         names.dedup();
         let reason = format!("fields of it belong to {}", names.join(", "));
-        return Action::Conflict { reason, fields: contested };
+        return Action::Conflict {
+            reason,
+            fields: contested,
+        };
     }
     otherwise(fields)
 }

@@ -20,7 +20,12 @@ const fn rule(
     fixed: &'static [&'static str],
     free: &'static [&'static str],
 ) -> Rule {
-    Rule { group, kind, fixed, free }
+    Rule {
+        group,
+        kind,
+        fixed,
+        free,
+    }
 }
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -31,44 +36,122 @@ const RULES: &[Rule] = &[
     rule("apps", "Deployment", &[".spec.selector"], &[]),
     rule("apps", "DaemonSet", &[".spec.selector"], &[]),
     rule("apps", "ReplicaSet", &[".spec.selector"], &[]),
-    rule("apps", "StatefulSet", &[".spec"], &[
-        ".spec.replicas", ".spec.ordinals", ".spec.template", ".spec.updateStrategy",
-        ".spec.revisionHistoryLimit", ".spec.persistentVolumeClaimRetentionPolicy", ".spec.minReadySeconds",
-    ]),
-    rule("batch", "Job", &[".spec.template", ".spec.selector", ".spec.completionMode", ".spec.completions",
-        ".spec.podFailurePolicy", ".spec.backoffLimitPerIndex", ".spec.manualSelector", ".spec.managedBy"], &[]),
-    rule("", "Pod", &[".spec"], &[
-        ".spec.activeDeadlineSeconds", ".spec.terminationGracePeriodSeconds", ".spec.tolerations",
-    ]),
+    rule(
+        "apps",
+        "StatefulSet",
+        &[".spec"],
+        &[
+            ".spec.replicas",
+            ".spec.ordinals",
+            ".spec.template",
+            ".spec.updateStrategy",
+            ".spec.revisionHistoryLimit",
+            ".spec.persistentVolumeClaimRetentionPolicy",
+            ".spec.minReadySeconds",
+        ],
+    ),
+    rule(
+        "batch",
+        "Job",
+        &[
+            ".spec.template",
+            ".spec.selector",
+            ".spec.completionMode",
+            ".spec.completions",
+            ".spec.podFailurePolicy",
+            ".spec.backoffLimitPerIndex",
+            ".spec.manualSelector",
+            ".spec.managedBy",
+        ],
+        &[],
+    ),
+    rule(
+        "",
+        "Pod",
+        &[".spec"],
+        &[
+            ".spec.activeDeadlineSeconds",
+            ".spec.terminationGracePeriodSeconds",
+            ".spec.tolerations",
+        ],
+    ),
     rule("", "Service", &[".spec.clusterIP", ".spec.clusterIPs"], &[]),
     rule("", "Secret", &[".type"], &[]),
-    rule("", "PersistentVolumeClaim", &[".spec"], &[
-        ".spec.resources", ".spec.volumeAttributesClassName",
-    ]),
-    rule("", "PersistentVolume", &[
-        ".spec.csi", ".spec.nfs", ".spec.local", ".spec.hostPath", ".spec.iscsi", ".spec.fc", ".spec.volumeMode",
-        ".spec.nodeAffinity",
-    ], &[]),
+    rule(
+        "",
+        "PersistentVolumeClaim",
+        &[".spec"],
+        &[".spec.resources", ".spec.volumeAttributesClassName"],
+    ),
+    rule(
+        "",
+        "PersistentVolume",
+        &[
+            ".spec.csi",
+            ".spec.nfs",
+            ".spec.local",
+            ".spec.hostPath",
+            ".spec.iscsi",
+            ".spec.fc",
+            ".spec.volumeMode",
+            ".spec.nodeAffinity",
+        ],
+        &[],
+    ),
     rule(RBAC, "RoleBinding", &[".roleRef"], &[]),
     rule(RBAC, "ClusterRoleBinding", &[".roleRef"], &[]),
-    rule("storage.k8s.io", "StorageClass", &[
-        ".provisioner", ".parameters", ".reclaimPolicy", ".volumeBindingMode",
-    ], &[]),
-    rule("storage.k8s.io", "VolumeAttributesClass", &[".driverName", ".parameters"], &[]),
-    rule("scheduling.k8s.io", "PriorityClass", &[".value", ".preemptionPolicy"], &[]),
+    rule(
+        "storage.k8s.io",
+        "StorageClass",
+        &[
+            ".provisioner",
+            ".parameters",
+            ".reclaimPolicy",
+            ".volumeBindingMode",
+        ],
+        &[],
+    ),
+    rule(
+        "storage.k8s.io",
+        "VolumeAttributesClass",
+        &[".driverName", ".parameters"],
+        &[],
+    ),
+    rule(
+        "scheduling.k8s.io",
+        "PriorityClass",
+        &[".value", ".preemptionPolicy"],
+        &[],
+    ),
     rule("node.k8s.io", "RuntimeClass", &[".handler"], &[]),
-    rule("networking.k8s.io", "IngressClass", &[".spec.controller"], &[]),
+    rule(
+        "networking.k8s.io",
+        "IngressClass",
+        &[".spec.controller"],
+        &[],
+    ),
     rule("resource.k8s.io", "ResourceClaim", &[".spec"], &[]),
     rule("resource.k8s.io", "ResourceClaimTemplate", &[".spec"], &[]),
-    rule("apiextensions.k8s.io", "CustomResourceDefinition", &[".spec.group", ".spec.scope", ".spec.names.plural",
-        ".spec.names.kind"], &[]),
+    rule(
+        "apiextensions.k8s.io",
+        "CustomResourceDefinition",
+        &[
+            ".spec.group",
+            ".spec.scope",
+            ".spec.names.plural",
+            ".spec.names.kind",
+        ],
+        &[],
+    ),
 ];
 
 /// Whether a field of an object that is there cannot be changed.
 pub(super) fn is_fixed(id: &ObjectId, live: &Value, path: &str) -> bool {
     let is_sealed = live.get("immutable").and_then(Value::as_bool) == Some(true);
     if is_sealed && (id.is("", "ConfigMap") || id.is("", "Secret")) {
-        return [".data", ".binaryData", ".immutable"].iter().any(|fixed| is_below(path, fixed));
+        return [".data", ".binaryData", ".immutable"]
+            .iter()
+            .any(|fixed| is_below(path, fixed));
     }
     // An address that was given by the server may be left out, and a service without one may get one.
     let was_set = |field: &str| live.pointer(field).is_some_and(|value| !value.is_null());
@@ -99,12 +182,14 @@ pub(crate) fn holds_data(id: &ObjectId, json: &Value) -> Option<&'static str> {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             Some("all objects of its kind would go with it")
         }
-        ("apps", "StatefulSet") if has_volumes => Some("its pods keep data on volumes of their own"),
+        ("apps", "StatefulSet") if has_volumes => {
+            Some("its pods keep data on volumes of their own")
+        }
         _ => None,
     }
 }
 
-/// Why removing an object would lose data, if it would. The volumes of a StatefulSet stay when it goes, unless it says
+/// Why removing an object would lose data, if it would. The volumes of a `StatefulSet` stay when it goes, unless it says
 /// otherwise (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#persistentvolumeclaim-retention>).
 pub(crate) fn loses_data(id: &ObjectId, json: &Value) -> Option<&'static str> {
     if id.is("apps", "StatefulSet") {
@@ -125,17 +210,29 @@ mod tests {
     fn fixed_fields() {
         let none = json!({});
         let deployment = ObjectId::new("apps", "Deployment", Some("n"), "a");
-        assert!(is_fixed(&deployment, &none, ".spec.selector.matchLabels.app"));
+        assert!(is_fixed(
+            &deployment,
+            &none,
+            ".spec.selector.matchLabels.app"
+        ));
         assert!(!is_fixed(&deployment, &none, ".spec.selectors"));
         assert!(!is_fixed(&deployment, &none, ".spec.template"));
         let set = ObjectId::new("apps", "StatefulSet", Some("n"), "a");
         assert!(is_fixed(&set, &none, ".spec.serviceName"));
-        assert!(!is_fixed(&set, &none, ".spec.template.spec.containers[name=\"c\"].image"));
+        assert!(!is_fixed(
+            &set,
+            &none,
+            ".spec.template.spec.containers[name=\"c\"].image"
+        ));
         let map = ObjectId::new("", "ConfigMap", Some("n"), "a");
         assert!(!is_fixed(&map, &none, ".data.a"));
         assert!(is_fixed(&map, &json!({"immutable": true}), ".data.a"));
         let service = ObjectId::new("", "Service", Some("n"), "a");
         assert!(!is_fixed(&service, &none, ".spec.clusterIP"));
-        assert!(is_fixed(&service, &json!({"spec": {"clusterIP": "10.0.0.1"}}), ".spec.clusterIP"));
+        assert!(is_fixed(
+            &service,
+            &json!({"spec": {"clusterIP": "10.0.0.1"}}),
+            ".spec.clusterIP"
+        ));
     }
 }

@@ -22,7 +22,7 @@ pub struct PlanOptions {
     pub existing: Existing,
     /// What to do with fields that another manager applies. Default: leave them.
     pub contested: Contested,
-    /// What holds data (volumes, claims, CustomResourceDefinitions, namespaces) and may be removed: just these.
+    /// What holds data (volumes, claims, `CustomResourceDefinitions`, namespaces) and may be removed: just these.
     pub may_remove: BTreeSet<ObjectId>,
 }
 
@@ -169,22 +169,35 @@ impl ObjectPlan {
 
     /// What stands in the way.
     pub fn obstacles(&self) -> impl Iterator<Item = &ObjectChange> {
-        self.changes.iter().filter(|change| change.action.is_obstacle())
+        self.changes
+            .iter()
+            .filter(|change| change.action.is_obstacle())
     }
 
     /// The action for an object.
     pub fn action(&self, id: &ObjectId) -> Option<&Action> {
-        self.changes.iter().find(|change| change.id == *id).map(|change| &change.action)
+        self.changes
+            .iter()
+            .find(|change| change.id == *id)
+            .map(|change| &change.action)
     }
 
     /// How many objects are to be created, changed (updated, adopted, replaced) and removed.
     pub fn counts(&self) -> (usize, usize, usize) {
         let count = |test: fn(&Action) -> bool| {
-            self.changes.iter().filter(|change| test(&change.action)).count()
+            self.changes
+                .iter()
+                .filter(|change| test(&change.action))
+                .count()
         };
         (
             count(|action| matches!(action, Action::Create)),
-            count(|action| matches!(action, Action::Update { .. } | Action::Adopt { .. } | Action::Replace { .. })),
+            count(|action| {
+                matches!(
+                    action,
+                    Action::Update { .. } | Action::Adopt { .. } | Action::Replace { .. }
+                )
+            }),
             count(|action| matches!(action, Action::Remove)),
         )
     }

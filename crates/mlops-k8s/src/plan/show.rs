@@ -9,7 +9,10 @@ const LONGEST: usize = 60;
 
 impl fmt::Display for ObjectPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.changes.iter().filter(|change| !matches!(change.action, Action::Nothing));
+        let shown = self
+            .changes
+            .iter()
+            .filter(|change| !matches!(change.action, Action::Nothing));
         for change in shown {
             writeln!(f, "{change}")?;
         }
@@ -17,7 +20,10 @@ impl fmt::Display for ObjectPlan {
         if self.is_empty() {
             return write!(f, "nothing to do for {} objects", self.changes.len());
         }
-        write!(f, "{created} to create, {changed} to change, {removed} to remove")
+        write!(
+            f,
+            "{created} to create, {changed} to change, {removed} to remove"
+        )
     }
 }
 
@@ -49,7 +55,13 @@ impl fmt::Display for ObjectChange {
 
 impl fmt::Display for FieldChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} -> {}", crate::error::printable(&self.path), self.from, self.to)?;
+        write!(
+            f,
+            "{}: {} -> {}",
+            crate::error::printable(&self.path),
+            self.from,
+            self.to
+        )?;
         match &self.owner {
             Some(owner) => write!(f, " (owned by {})", owner.manager),
             None => Ok(()),

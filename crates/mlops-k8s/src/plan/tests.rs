@@ -6,12 +6,25 @@ use crate::apply::plan_without_cluster;
 use crate::objects::ObjectSet;
 
 fn change(action: Action) -> ObjectChange {
-    ObjectChange { id: ObjectId::new("apps", "Deployment", Some("n"), "a"), place: None, action }
+    ObjectChange {
+        id: ObjectId::new("apps", "Deployment", Some("n"), "a"),
+        place: None,
+        action,
+    }
 }
 
 fn field(from: Shown, to: Shown) -> FieldChange {
-    let owner = Owner { manager: "hpa".to_owned(), applies: false, subresource: "scale".to_owned() };
-    FieldChange { path: ".spec.replicas".to_owned(), from, to, owner: Some(owner) }
+    let owner = Owner {
+        manager: "hpa".to_owned(),
+        applies: false,
+        subresource: "scale".to_owned(),
+    };
+    FieldChange {
+        path: ".spec.replicas".to_owned(),
+        from,
+        to,
+        owner: Some(owner),
+    }
 }
 
 #[test]
@@ -20,9 +33,16 @@ fn a_plan_reads_well_and_survives_json() {
     let plan = ObjectPlan {
         changes: vec![
             change(Action::Nothing),
-            change(Action::Update { fields: fields.clone() }),
-            change(Action::Conflict { reason: "because".to_owned(), fields }),
-            change(Action::Keep { reason: "it holds data".to_owned() }),
+            change(Action::Update {
+                fields: fields.clone(),
+            }),
+            change(Action::Conflict {
+                reason: "because".to_owned(),
+                fields,
+            }),
+            change(Action::Keep {
+                reason: "it holds data".to_owned(),
+            }),
             change(Action::Remove),
         ],
     };

@@ -4,7 +4,7 @@ mod builtin;
 mod rules;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use futures::stream::{SelectAll, StreamExt as _};
@@ -32,7 +32,10 @@ pub struct WaitOptions {
 impl WaitOptions {
     /// Waits for this long, by the rules that are built in.
     pub fn new(within: Duration) -> Self {
-        Self { within, rules: ReadyRules::default() }
+        Self {
+            within,
+            rules: ReadyRules::default(),
+        }
     }
 
     /// Adds rules.
@@ -125,11 +128,15 @@ impl Waiter {
     async fn targets(&self, ids: &[ObjectId]) -> Result<Vec<Target>> {
         let kinds = Kinds::of_server(&self.client).await?;
         let find = |id: &ObjectId| match kinds.find_any_version(&id.group_kind()) {
-            Lookup::Known(kind) => Ok(Target { id: id.clone(), kind: kind.clone() }),
+            Lookup::Known(kind) => Ok(Target {
+                id: id.clone(),
+                kind: kind.clone(),
+            }),
             Lookup::NoSuchKind => Err(Error::new(ErrorKind::Unsupported, format!("wait for {id}"))
                 .with_source("the server has no such kind")),
             Lookup::Unknown(failure) => {
-                Err(Error::new(failure.kind, format!("wait for {id}")).with_source(failure.to_error()))
+                Err(Error::new(failure.kind, format!("wait for {id}"))
+                    .with_source(failure.to_error()))
             }
         };
         ids.iter().map(find).collect()
@@ -170,7 +177,7 @@ type ObjectPlace = (String, String);
 struct Watched<'a> {
     kind: &'a Kind,
     namespace: Option<String>,
-    names: Vec<&'a str>,
+    names: HashSet<&'a str>,
 }
 
 async fn wait(
@@ -180,7 +187,12 @@ async fn wait(
     options: &WaitOptions,
     on_event: &(dyn Fn(WaitEvent) + Send + Sync),
 ) -> Result<()> {
-    let mut board = Board { seen: BTreeMap::new(), open: targets.len(), goal, on_event };
+    let mut board = Board {
+        seen: BTreeMap::new(),
+        open: targets.len(),
+        goal,
+        on_event,
+    };
     for target in targets {
         board.seen.insert(target.id.clone(), None);
     }
@@ -200,12 +212,14 @@ fn watches(targets: &[Target]) -> Vec<Watched<'_>> {
     let mut all: BTreeMap<Place, Watched<'_>> = BTreeMap::new();
     for target in targets {
         let kind = (target.kind.api_version(), target.kind.kind.clone());
-        let watched = all.entry((kind, target.id.namespace.clone())).or_insert_with(|| Watched {
-            kind: &target.kind,
-            namespace: target.id.namespace.clone(),
-            names: Vec::new(),
-        });
-        watched.names.push(&target.id.name);
+        let watched = all
+            .entry((kind, target.id.namespace.clone()))
+            .or_insert_with(|| Watched {
+                kind: &target.kind,
+                namespace: target.id.namespace.clone(),
+                names: HashSet::new(),
+            });
+        watched.names.insert(&target.id.name);
     }
     all.into_values().collect()
 }
@@ -214,28 +228,31 @@ fn watches(targets: &[Target]) -> Vec<Watched<'_>> {
 /// 410 Gone, with a pause after errors.
 async fn watch(
     client: &kube::Client,
-    watches: &[Watched<'_>],
+    all: &[Watched<'_>],
     rules: &ReadyRules,
     board: &mut Board<'_>,
 ) -> Result<()> {
     let mut events = SelectAll::new();
-    for (at, watched) in watches.iter().enumerate() {
+    for (at, watched) in all.iter().enumerate() {
         let resource = watched.kind.api_resource();
         let api: Api<DynamicObject> = match &watched.namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
         let mut config = watcher::Config::default();
-        if let [only] = watched.names.as_slice() {
+        let mut names = watched.names.iter();
+        if let (Some(only), None) = (names.next(), names.next()) {
             config = config.fields(&format!("metadata.name={only}"));
         }
         let stream = watcher(api, config).default_backoff();
         events.push(stream.map(move |event| (at, event)).boxed());
     }
     // Which objects of a watch were in its first list: those that were not are absent.
-    let mut listed: Vec<Vec<String>> = vec![Vec::new(); watches.len()];
+    let mut listed: Vec<HashSet<String>> = vec![HashSet::new(); all.len()];
     while let Some((at, event)) = events.next().await {
-        let (Some(watched), Some(listed)) = (watches.get(at), listed.get_mut(at)) else { continue };
+        let (Some(watched), Some(listed)) = (all.get(at), listed.get_mut(at)) else {
+            continue;
+        };
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(object)) => {
@@ -243,7 +260,7 @@ async fn watch(
                 board.object(watched, &object, rules)?;
             }
             Ok(Event::InitDone) => {
-                for name in watched.names.iter().filter(|name| !listed.iter().any(|seen| seen == *name)) {
+                for name in watched.names.iter().filter(|name| !listed.contains(**name)) {
                     board.update(watched, name, Status::Absent)?;
                 }
             }
@@ -269,11 +286,15 @@ fn hopeless(error: watcher::Error, watched: &Watched<'_>) -> Result<()> {
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => wrap(error, doing),
         watcher::Error::WatchError(status) => wrap(kube::Error::Api(status), doing),
-        other => Error::new(ErrorKind::Protocol, doing).with_source(other),
+        other @ watcher::Error::NoResourceVersion => {
+            Error::new(ErrorKind::Protocol, doing).with_source(other)
+        }
     };
     tracing::debug!(error = %error, causes = ?error.causes(), "a watch failed");
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::Unsupported => Err(error),
+        ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::Unsupported => {
+            Err(error)
+        }
         ErrorKind::NotFound if !watched.kind.is_of_set => Err(error),
         _ => Ok(()),
     }
@@ -288,9 +309,14 @@ struct Board<'a> {
 }
 
 impl Board<'_> {
-    fn object(&mut self, watched: &Watched<'_>, object: &DynamicObject, rules: &ReadyRules) -> Result<()> {
+    fn object(
+        &mut self,
+        watched: &Watched<'_>,
+        object: &DynamicObject,
+        rules: &ReadyRules,
+    ) -> Result<()> {
         let name = object.metadata.name.clone().unwrap_or_default();
-        if !watched.names.contains(&name.as_str()) {
+        if !watched.names.contains(name.as_str()) {
             return Ok(());
         }
         let json = serde_json::to_value(object).map_err(|error| {
@@ -303,7 +329,9 @@ impl Board<'_> {
     fn update(&mut self, watched: &Watched<'_>, name: &str, status: Status) -> Result<()> {
         let namespace = watched.namespace.as_deref();
         let id = ObjectId::new(&watched.kind.group, &watched.kind.kind, namespace, name);
-        let Some(seen) = self.seen.get_mut(&id) else { return Ok(()) };
+        let Some(seen) = self.seen.get_mut(&id) else {
+            return Ok(());
+        };
         if seen.as_ref() == Some(&status) {
             return Ok(());
         }
@@ -311,28 +339,47 @@ impl Board<'_> {
             (Status::Failed(why), Goal::Ready) => Some(why.clone()),
             _ => None,
         };
+        let was_reached = reached(self.goal, seen.as_ref());
+        let is_reached = reached(self.goal, Some(&status));
         *seen = Some(status.clone());
-        (self.on_event)(WaitEvent { id: id.clone(), status });
-        let goal = self.goal;
-        self.open = self.seen.values().filter(|seen| !reached(goal, seen.as_ref())).count();
+        match (was_reached, is_reached) {
+            (false, true) => self.open = self.open.saturating_sub(1),
+            (true, false) => self.open += 1,
+            _ => {}
+        }
+        (self.on_event)(WaitEvent {
+            id: id.clone(),
+            status,
+        });
         match failure {
-            Some(why) => {
-                Err(Error::new(ErrorKind::Failed, format!("see {id} become ready")).with_source(why))
-            }
+            Some(why) => Err(
+                Error::new(ErrorKind::Failed, format!("see {id} become ready")).with_source(why),
+            ),
             None => Ok(()),
         }
     }
 
     fn late(&self, within: Duration) -> Error {
-        let left = self.seen.iter().filter(|(_, seen)| !reached(self.goal, seen.as_ref()));
+        let left = self
+            .seen
+            .iter()
+            .filter(|(_, seen)| !reached(self.goal, seen.as_ref()));
         let texts: Vec<String> = left
             .map(|(id, seen)| match seen {
                 Some(status) => format!("{id}: {status}"),
                 None => format!("{id}: the server has told nothing of it"),
             })
             .collect();
-        let goal = if self.goal == Goal::Ready { "ready" } else { "gone" };
-        let doing = format!("see {} objects become {goal} within {} s", texts.len(), within.as_secs_f32());
+        let goal = if self.goal == Goal::Ready {
+            "ready"
+        } else {
+            "gone"
+        };
+        let doing = format!(
+            "see {} objects become {goal} within {} s",
+            texts.len(),
+            within.as_secs_f32()
+        );
         Error::new(ErrorKind::Timeout, doing).with_source(texts.join("\n"))
     }
 }

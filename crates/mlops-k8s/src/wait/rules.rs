@@ -46,7 +46,10 @@ pub struct Check {
 impl Check {
     /// Checks that a field has a value.
     pub fn equals(path: impl Into<String>, value: impl Into<Value>) -> Self {
-        Self { path: path.into(), equals: value.into() }
+        Self {
+            path: path.into(),
+            equals: value.into(),
+        }
     }
 
     /// Whether it holds.
@@ -63,7 +66,9 @@ impl Check {
             }
             if let Some((key, wanted)) = filter.trim_end_matches(']').split_once('=') {
                 let items = value.as_array()?;
-                value = items.iter().find(|item| item.get(key).and_then(Value::as_str) == Some(wanted))?;
+                value = items
+                    .iter()
+                    .find(|item| item.get(key).and_then(Value::as_str) == Some(wanted))?;
             } else if let Ok(index) = filter.trim_end_matches(']').parse::<usize>() {
                 value = value.get(index)?;
             }
@@ -88,7 +93,10 @@ impl ReadyRules {
     pub(super) fn status(&self, kind: &GroupKind, json: &Value) -> Option<Status> {
         let rule = self.0.get(kind)?;
         if let Some(failed) = rule.failed.iter().find(|check| check.holds(json)) {
-            return Some(Status::Failed(format!("{} is {}", failed.path, failed.equals)));
+            return Some(Status::Failed(format!(
+                "{} is {}",
+                failed.path, failed.equals
+            )));
         }
         let missing = rule.ready.iter().find(|check| !check.holds(json));
         Some(match missing {
@@ -119,10 +127,16 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() {
         let kind = GroupKind::new("x.io", "X");
-        let rule = ReadyRule { ready: vec![Check::equals("status.n", 3)], failed: vec![] };
+        let rule = ReadyRule {
+            ready: vec![Check::equals("status.n", 3)],
+            failed: vec![],
+        };
         let rules = ReadyRules::default().with(kind.clone(), rule);
         let status = |json: Value| rules.status(&kind, &json).unwrap().to_string();
-        assert_eq!(status(json!({"status": {"n": 2}})), "in progress: status.n is 2 and not 3");
+        assert_eq!(
+            status(json!({"status": {"n": 2}})),
+            "in progress: status.n is 2 and not 3"
+        );
         assert_eq!(status(json!({})), "in progress: status.n is not there");
         assert_eq!(status(json!({"status": {"n": 3}})), "ready");
     }

@@ -54,7 +54,9 @@ pub fn status_of(kind: &GroupKind, json: &Value, rules: &ReadyRules) -> Status {
     if let Some(status) = rules.status(kind, json) {
         return status;
     }
-    let seen = json.pointer("/status/observedGeneration").and_then(Value::as_i64);
+    let seen = json
+        .pointer("/status/observedGeneration")
+        .and_then(Value::as_i64);
     let wanted = json.pointer("/metadata/generation").and_then(Value::as_i64);
     if let (Some(seen), Some(wanted)) = (seen, wanted)
         && seen < wanted
@@ -65,11 +67,18 @@ pub fn status_of(kind: &GroupKind, json: &Value, rules: &ReadyRules) -> Status {
 }
 
 fn leaving(json: &Value) -> Status {
-    let finalizers = json.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let finalizers = json
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array);
     let names: Vec<String> = finalizers
         .into_iter()
         .flatten()
-        .chain(json.pointer("/spec/finalizers").and_then(Value::as_array).into_iter().flatten())
+        .chain(
+            json.pointer("/spec/finalizers")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten(),
+        )
         .filter_map(|name| name.as_str().map(printable))
         .collect();
     Status::Leaving(match names.as_slice() {
@@ -102,9 +111,20 @@ impl Condition<'_> {
 
 pub(super) fn condition<'a>(json: &'a Value, kind: &str) -> Option<Condition<'a>> {
     let all = json.pointer("/status/conditions")?.as_array()?;
-    let text = |condition: &'a Value, key: &str| condition.get(key).and_then(Value::as_str).unwrap_or_default();
-    let found = all.iter().find(|condition| text(condition, "type") == kind)?;
-    Some(Condition { status: text(found, "status"), reason: text(found, "reason"), message: text(found, "message") })
+    let text = |condition: &'a Value, key: &str| {
+        condition
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let found = all
+        .iter()
+        .find(|condition| text(condition, "type") == kind)?;
+    Some(Condition {
+        status: text(found, "status"),
+        reason: text(found, "reason"),
+        message: text(found, "message"),
+    })
 }
 
 /// The rules for kinds that nobody knows: the usual conditions, and an object without any is ready.

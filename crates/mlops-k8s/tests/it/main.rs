@@ -1,5 +1,12 @@
 //! Against a real API server.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    reason = "helpers of tests fail by panicking, as tests do; a test tells one story"
+)]
+
 mod apply_set;
 mod lease_holding;
 mod support;

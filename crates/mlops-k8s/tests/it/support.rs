@@ -10,7 +10,9 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
-use mlops_k8s::{Applier, ApplyEvent, ApplyOptions, ApplyReport, ClusterAccess, ObjectSet, PlanOptions};
+use mlops_k8s::{
+    Applier, ApplyEvent, ApplyOptions, ApplyReport, ClusterAccess, ObjectSet, PlanOptions,
+};
 use mlops_testkit::kubernetes::TestCluster;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -27,26 +29,53 @@ pub(crate) async fn client() -> Client {
 }
 
 pub(crate) async fn client_of(kubeconfig: &Path) -> Client {
-    ClusterAccess::read(kubeconfig, None).unwrap().connect().await.unwrap()
+    ClusterAccess::read(kubeconfig, None)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
 }
 
 /// A client whose requests meet trouble, and are counted.
 pub(crate) async fn client_with(faults: &Faults) -> Client {
-    Client::new(Faulty { inner: client().await, faults: faults.clone() }, "default")
+    Client::new(
+        Faulty {
+            inner: client().await,
+            faults: faults.clone(),
+        },
+        "default",
+    )
 }
 
 /// A namespace of its own, made by hand.
 pub(crate) async fn namespace(client: &Client, word: &str) -> String {
     let name = unique(word);
-    send(client, "POST", "/api/v1/namespaces", &json!({"metadata": {"name": name}})).await;
+    send(
+        client,
+        "POST",
+        "/api/v1/namespaces",
+        &json!({"metadata": {"name": name}}),
+    )
+    .await;
     name
 }
 
 /// One request, which must succeed.
 pub(crate) async fn send(client: &Client, method: &str, path: &str, body: &Value) -> Value {
-    let content = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-    let request = Request::builder().method(method).uri(path).header("content-type", content);
-    let body = if method == "GET" { Vec::new() } else { body.to_string().into_bytes() };
+    let content = if method == "PATCH" {
+        "application/merge-patch+json"
+    } else {
+        "application/json"
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content);
+    let body = if method == "GET" {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
+    };
     client.request(request.body(body).unwrap()).await.unwrap()
 }
 
@@ -66,7 +95,7 @@ pub(crate) fn yaml(text: &str) -> ObjectSet {
     ObjectSet::from_yaml("test.yaml", text).unwrap()
 }
 
-/// ConfigMaps of about 300 bytes.
+/// `ConfigMaps` of about 300 bytes.
 pub(crate) fn config_maps(namespace: &str, count: usize) -> ObjectSet {
     let mut set = ObjectSet::new();
     for at in 0..count {
@@ -81,8 +110,15 @@ pub(crate) fn config_maps(namespace: &str, count: usize) -> ObjectSet {
 }
 
 pub(crate) async fn apply(applier: &Applier, set: &ObjectSet) -> ApplyReport {
-    let report = applier.apply(set, &ApplyOptions::default(), &quiet).await.unwrap();
-    assert!(report.is_complete(), "{:?}", report.problems().collect::<Vec<_>>());
+    let report = applier
+        .apply(set, &ApplyOptions::default(), &quiet)
+        .await
+        .unwrap();
+    assert!(
+        report.is_complete(),
+        "{:?}",
+        report.problems().collect::<Vec<_>>()
+    );
     report
 }
 
@@ -94,11 +130,18 @@ pub(crate) async fn assert_nothing_to_do(applier: &Applier, set: &ObjectSet) {
     assert!(plan.is_empty(), "{plan}");
 }
 
-/// The names of all ConfigMaps of a namespace.
+/// The names of all `ConfigMaps` of a namespace.
 pub(crate) async fn names(client: &Client, namespace: &str) -> Vec<String> {
-    let found = get(client, &format!("/api/v1/namespaces/{namespace}/configmaps")).await;
+    let found = get(
+        client,
+        &format!("/api/v1/namespaces/{namespace}/configmaps"),
+    )
+    .await;
     let items = found["items"].as_array().unwrap();
-    items.iter().map(|item| item["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    items
+        .iter()
+        .map(|item| item["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// What goes wrong with requests: by chances that are the same in every run.
@@ -124,7 +167,11 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn new(percent: u64) -> Self {
-        Self { percent, chance: Arc::new(Mutex::new(0x9E37_79B9_7F4A_7C15)), ..Self::default() }
+        Self {
+            percent,
+            chance: Arc::new(Mutex::new(0x9E37_79B9_7F4A_7C15)),
+            ..Self::default()
+        }
     }
 
     fn roll(&self) -> u64 {
@@ -153,7 +200,9 @@ fn refusal(code: u16, reason: &str) -> Response<Body> {
     if code == 429 {
         response = response.header("retry-after", "1");
     }
-    response.body(Body::from(body.to_string().into_bytes())).unwrap()
+    response
+        .body(Body::from(body.to_string().into_bytes()))
+        .unwrap()
 }
 
 impl Service<Request<Body>> for Faulty {
@@ -175,8 +224,17 @@ impl Service<Request<Body>> for Faulty {
                     faults.stop.notify_one();
                 }
             }
-            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-            let gone = || faults.gone.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            let is_watch = request
+                .uri()
+                .query()
+                .is_some_and(|query| query.contains("watch=true"));
+            let gone = || {
+                faults
+                    .gone
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                        left.checked_sub(1)
+                    })
+            };
             if is_watch && gone().is_ok() {
                 faults.troubles.fetch_add(1, Ordering::Relaxed);
                 return Ok(refusal(410, "Expired"));

@@ -47,15 +47,21 @@ async fn killed_at_any_write_and_run_again() {
         }
         apply(&calm, &set).await;
         assert_nothing_to_do(&calm, &set).await;
-        assert_eq!(names(&client, &namespace).await.len(), count + 1, "round {round}");
+        assert_eq!(
+            names(&client, &namespace).await.len(),
+            count + 1,
+            "round {round}"
+        );
     }
     assert!(killed >= 25, "{killed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_server_is_restarted_in_the_middle() {
+async fn the_api_server_is_restarted_in_the_middle_and_its_store_is_slow() {
     // A server of its own: others must not meet this.
-    let cluster = tokio::task::spawn_blocking(TestCluster::start).await.unwrap();
+    let cluster = tokio::task::spawn_blocking(TestCluster::start)
+        .await
+        .unwrap();
     let client = client_of(&cluster.kubeconfig()).await;
     let applier = Applier::new(client.clone()).with_set("demo", "default");
     let set = config_maps("default", 1500);
@@ -77,7 +83,27 @@ async fn the_api_server_is_restarted_in_the_middle() {
     assert!(report.retries > 0, "the restart came too late");
     assert_nothing_to_do(&applier, &set).await;
     assert!(names(&client, "default").await.len() > 1500);
-    tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
+    // Its store does not answer for a while.
+    let store = cluster.etcd_pid().to_string();
+    let signal = move |name: &str| {
+        let sent = std::process::Command::new("kill")
+            .args([name, &store])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    };
+    signal("-STOP");
+    let slow = async {
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        signal("-CONT");
+    };
+    let fewer = config_maps("default", 100);
+    let ((), report) = tokio::join!(slow, apply(&applier, &fewer));
+    assert_eq!(report.count(&Outcome::Removed), 1400);
+    assert_nothing_to_do(&applier, &fewer).await;
+    tokio::task::spawn_blocking(move || drop(cluster))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,13 +121,17 @@ async fn five_thousand_objects() {
     assert!(requests < 5000 + 20, "{requests}");
     let started = Instant::now();
     assert_nothing_to_do(&applier, &set).await;
-    println!("5000 objects: {first:?}, then {:?} in {} requests", started.elapsed(), faults.requests.load(Ordering::Relaxed));
+    println!(
+        "5000 objects: {first:?}, then {:?} in {} requests",
+        started.elapsed(),
+        faults.requests.load(Ordering::Relaxed)
+    );
     assert!(faults.requests.load(Ordering::Relaxed) < 20);
     apply(&applier, &config_maps(&namespace, 1)).await;
     assert_eq!(names(&client, &namespace).await.len(), 2);
 }
 
-/// Prints the figures for 1,000 ConfigMaps: `cargo test -p mlops-k8s --test it speed -- --nocapture`.
+/// Prints the figures for 1,000 `ConfigMaps`: `cargo test -p mlops-k8s --test it speed -- --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 async fn speed_of_a_thousand_config_maps() {
     let client = client().await;
@@ -113,7 +143,23 @@ async fn speed_of_a_thousand_config_maps() {
         faults.requests.store(0, Ordering::Relaxed);
         let started = Instant::now();
         apply(&applier, &set).await;
-        println!("1000 ConfigMaps, {word}: {:?}, {} requests", started.elapsed(), faults.requests.load(Ordering::Relaxed));
+        println!(
+            "1000 ConfigMaps, {word}: {:?}, {} requests",
+            started.elapsed(),
+            faults.requests.load(Ordering::Relaxed)
+        );
     }
     assert!(faults.requests.load(Ordering::Relaxed) <= 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_end_as_one() {
+    let client = client().await;
+    let namespace = namespace(&client, "twins").await;
+    let applier = Applier::new(client.clone()).with_set("demo", &namespace);
+    let set = config_maps(&namespace, 100);
+    let (one, other) = tokio::join!(apply(&applier, &set), apply(&applier, &set));
+    assert!(one.is_complete() && other.is_complete());
+    assert_eq!(names(&client, &namespace).await.len(), 101);
+    assert_nothing_to_do(&applier, &set).await;
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mlops_core::ErrorKind;
-use mlops_k8s::{Check, GroupKind, ObjectId, ReadyRule, ReadyRules, Status, WaitEvent, WaitOptions, Waiter};
+use mlops_k8s::{
+    Check, GroupKind, ObjectId, ReadyRule, ReadyRules, Status, WaitEvent, WaitOptions, Waiter,
+};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -15,12 +17,22 @@ fn silent(_: WaitEvent) {}
 async fn deployment(client: &kube::Client, namespace: &str, name: &str) -> ObjectId {
     let body = json!({"metadata": {"name": name}, "spec": {"replicas": 1, "selector": {"matchLabels": {"a": name}},
         "template": {"metadata": {"labels": {"a": name}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}}});
-    send(client, "POST", &format!("/apis/apps/v1/namespaces/{namespace}/deployments"), &body).await;
+    send(
+        client,
+        "POST",
+        &format!("/apis/apps/v1/namespaces/{namespace}/deployments"),
+        &body,
+    )
+    .await;
     ObjectId::new("apps", "Deployment", Some(namespace), name)
 }
 
 async fn report(client: &kube::Client, id: &ObjectId, status: Value) {
-    let path = format!("/apis/apps/v1/namespaces/{}/deployments/{}/status", id.namespace.as_ref().unwrap(), id.name);
+    let path = format!(
+        "/apis/apps/v1/namespaces/{}/deployments/{}/status",
+        id.namespace.as_ref().unwrap(),
+        id.name
+    );
     send(client, "PATCH", &path, &json!({"status": status})).await;
 }
 
@@ -32,7 +44,10 @@ fn ready() -> Value {
 async fn ready_is_reported_at_once_by_one_watch_for_each_kind() {
     let client = client().await;
     let namespace = namespace(&client, "ready").await;
-    let ids = [deployment(&client, &namespace, "a").await, deployment(&client, &namespace, "b").await];
+    let ids = [
+        deployment(&client, &namespace, "a").await,
+        deployment(&client, &namespace, "b").await,
+    ];
     let faults = Faults::new(0);
     let waiter = Waiter::new(client_with(&faults).await);
     let options = WaitOptions::new(Duration::from_secs(30));
@@ -62,22 +77,42 @@ async fn a_failure_ends_the_wait_at_once_and_time_tells_what_was_seen() {
     let id = deployment(&client, &namespace, "a").await;
     let waiter = Waiter::new(client.clone());
     let short = WaitOptions::new(Duration::from_millis(800));
-    let error = waiter.wait_until_ready(std::slice::from_ref(&id), &short, &silent).await.unwrap_err();
+    let error = waiter
+        .wait_until_ready(std::slice::from_ref(&id), &short, &silent)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert_eq!(error.causes(), [format!("{id}: in progress: its controller has not seen it")]);
+    assert_eq!(
+        error.causes(),
+        [format!("{id}: in progress: its controller has not seen it")]
+    );
     let absent = ObjectId::new("", "ConfigMap", Some(&namespace), "none");
-    let error = waiter.wait_until_ready(&[absent], &short, &silent).await.unwrap_err();
+    let error = waiter
+        .wait_until_ready(&[absent], &short, &silent)
+        .await
+        .unwrap_err();
     assert!(error.causes()[0].ends_with("not there"), "{error:?}");
-    report(&client, &id, json!({"observedGeneration": 1, "conditions": [{"type": "Progressing", "status": "False",
-        "reason": "ProgressDeadlineExceeded", "message": "too late"}]})).await;
+    report(
+        &client,
+        &id,
+        json!({"observedGeneration": 1, "conditions": [{"type": "Progressing", "status": "False",
+        "reason": "ProgressDeadlineExceeded", "message": "too late"}]}),
+    )
+    .await;
     let started = Instant::now();
-    let long = WaitOptions::new(Duration::from_secs(60));
-    let error = waiter.wait_until_ready(&[id], &long, &silent).await.unwrap_err();
+    let long = WaitOptions::new(Duration::from_mins(1));
+    let error = waiter
+        .wait_until_ready(&[id], &long, &silent)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert_eq!(error.causes(), ["ProgressDeadlineExceeded: too late"]);
     assert!(started.elapsed() < Duration::from_secs(10));
     let unknown = ObjectId::new("x.io", "X", None, "x");
-    let error = waiter.wait_until_ready(&[unknown], &long, &silent).await.unwrap_err();
+    let error = waiter
+        .wait_until_ready(&[unknown], &long, &silent)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
@@ -89,7 +124,7 @@ async fn gone_watches_and_trouble_are_survived() {
     let faults = Faults::new(20);
     faults.gone.store(2, Ordering::Relaxed);
     let waiter = Waiter::new(client_with(&faults).await);
-    let options = WaitOptions::new(Duration::from_secs(60));
+    let options = WaitOptions::new(Duration::from_mins(1));
     let change = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         report(&client, &id, ready()).await;
@@ -103,7 +138,7 @@ async fn gone_watches_and_trouble_are_survived() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         send(&client, "DELETE", &path, &json!({})).await;
     };
-    let (done, _) = tokio::join!(waiter.wait_until_gone(&ids, &options, &silent), remove);
+    let (done, ()) = tokio::join!(waiter.wait_until_gone(&ids, &options, &silent), remove);
     done.unwrap();
 }
 
@@ -112,19 +147,43 @@ async fn a_kind_may_have_a_rule_of_its_own() {
     let client = client().await;
     let namespace = namespace(&client, "rule").await;
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");
-    send(&client, "POST", &path, &json!({"metadata": {"name": "a"}, "data": {"phase": "starting"}})).await;
-    let rule = ReadyRule { ready: vec![Check::equals("data.phase", "up")], failed: vec![Check::equals("data.phase", "broken")] };
+    send(
+        &client,
+        "POST",
+        &path,
+        &json!({"metadata": {"name": "a"}, "data": {"phase": "starting"}}),
+    )
+    .await;
+    let rule = ReadyRule {
+        ready: vec![Check::equals("data.phase", "up")],
+        failed: vec![Check::equals("data.phase", "broken")],
+    };
     let rules = ReadyRules::default().with(GroupKind::new("", "ConfigMap"), rule);
     let options = WaitOptions::new(Duration::from_secs(20)).with_rules(rules);
     let id = [ObjectId::new("", "ConfigMap", Some(&namespace), "a")];
     let waiter = Waiter::new(client.clone());
     let change = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        send(&client, "PATCH", &format!("{path}/a"), &json!({"data": {"phase": "up"}})).await;
+        send(
+            &client,
+            "PATCH",
+            &format!("{path}/a"),
+            &json!({"data": {"phase": "up"}}),
+        )
+        .await;
     };
-    let (done, _) = tokio::join!(waiter.wait_until_ready(&id, &options, &silent), change);
+    let (done, ()) = tokio::join!(waiter.wait_until_ready(&id, &options, &silent), change);
     done.unwrap();
-    send(&client, "PATCH", &format!("{path}/a"), &json!({"data": {"phase": "broken"}})).await;
-    let error = waiter.wait_until_ready(&id, &options, &silent).await.unwrap_err();
+    send(
+        &client,
+        "PATCH",
+        &format!("{path}/a"),
+        &json!({"data": {"phase": "broken"}}),
+    )
+    .await;
+    let error = waiter
+        .wait_until_ready(&id, &options, &silent)
+        .await
+        .unwrap_err();
     assert_eq!(error.causes(), ["data.phase is \"broken\""]);
 }

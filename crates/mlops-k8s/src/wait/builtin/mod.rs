@@ -35,7 +35,9 @@ fn count(json: &Value, path: &str) -> i64 {
 }
 
 fn text<'a>(json: &'a Value, path: &str) -> &'a str {
-    json.pointer(path).and_then(Value::as_str).unwrap_or_default()
+    json.pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn waiting(why: impl Into<String>) -> Status {
@@ -51,7 +53,9 @@ const UNSEEN: &str = "its controller has not seen it";
 
 fn deployment(json: &Value) -> Status {
     let progress = condition(json, "Progressing");
-    if let Some(progress) = progress.filter(|progress| progress.why("").starts_with("ProgressDeadlineExceeded")) {
+    if let Some(progress) =
+        progress.filter(|progress| progress.why("").starts_with("ProgressDeadlineExceeded"))
+    {
         return Status::Failed(progress.why(""));
     }
     if is_unseen(json) {
@@ -62,11 +66,16 @@ fn deployment(json: &Value) -> Status {
     if updated < wanted {
         let failure = condition(json, "ReplicaFailure").filter(Condition::is_true);
         let why = failure.map_or(String::new(), |failure| format!(": {}", failure.why("")));
-        return waiting(format!("{updated} of {wanted} replicas are of the new version{why}"));
+        return waiting(format!(
+            "{updated} of {wanted} replicas are of the new version{why}"
+        ));
     }
     let all = count(json, "/status/replicas");
     if all > updated {
-        return waiting(format!("{} replicas of the old version are still there", all - updated));
+        return waiting(format!(
+            "{} replicas of the old version are still there",
+            all - updated
+        ));
     }
     let available = count(json, "/status/availableReplicas");
     if available < updated {
@@ -100,13 +109,17 @@ fn stateful_set(json: &Value) -> Status {
     if partition > 0 {
         let needed = (wanted - partition).max(0);
         return if updated < needed {
-            waiting(format!("{updated} of {needed} replicas are of the new version"))
+            waiting(format!(
+                "{updated} of {needed} replicas are of the new version"
+            ))
         } else {
             Status::Ready
         };
     }
     if text(json, "/status/currentRevision") != text(json, "/status/updateRevision") {
-        return waiting(format!("{updated} of {wanted} replicas are of the new version"));
+        return waiting(format!(
+            "{updated} of {wanted} replicas are of the new version"
+        ));
     }
     Status::Ready
 }
@@ -123,7 +136,10 @@ fn daemon_set(json: &Value) -> Status {
         ("numberReady", "have a pod that is ready"),
     ] {
         let found = count(json, &format!("/status/{field}"));
-        if found < wanted && !(field == "updatedNumberScheduled" && text(json, "/spec/updateStrategy/type") == "OnDelete") {
+        if found < wanted
+            && !(field == "updatedNumberScheduled"
+                && text(json, "/spec/updateStrategy/type") == "OnDelete")
+        {
             return waiting(format!("{found} of {wanted} nodes {what}"));
         }
     }
@@ -138,7 +154,10 @@ fn replica_set(json: &Value) -> Status {
     if let Some(failure) = condition(json, "ReplicaFailure").filter(Condition::is_true) {
         return waiting(failure.why("it cannot make its pods"));
     }
-    for (field, what) in [("availableReplicas", "are available"), ("readyReplicas", "are ready")] {
+    for (field, what) in [
+        ("availableReplicas", "are available"),
+        ("readyReplicas", "are ready"),
+    ] {
         let found = count(json, &format!("/status/{field}"));
         if found < wanted {
             return waiting(format!("{found} of {wanted} replicas {what}"));
@@ -156,7 +175,11 @@ fn pod(json: &Value) -> Status {
         "Failed" => {
             let why = [text(json, "/status/reason"), text(json, "/status/message")].join(" ");
             let why = crate::error::printable(why.trim());
-            Status::Failed(if why.is_empty() { "its containers have ended".to_owned() } else { why })
+            Status::Failed(if why.is_empty() {
+                "its containers have ended".to_owned()
+            } else {
+                why
+            })
         }
         "Running" | "Pending" => match condition(json, "Ready") {
             Some(ready) if ready.is_true() => Status::Ready,
@@ -169,7 +192,10 @@ fn pod(json: &Value) -> Status {
 /// What a pod waits for: the first container that says why, or the scheduler.
 fn pod_waits(json: &Value) -> String {
     let containers = ["/status/initContainerStatuses", "/status/containerStatuses"];
-    let containers = containers.iter().flat_map(|path| json.pointer(path).and_then(Value::as_array)).flatten();
+    let containers = containers
+        .iter()
+        .filter_map(|path| json.pointer(path).and_then(Value::as_array))
+        .flatten();
     for container in containers {
         let reason = text(container, "/state/waiting/reason");
         if !reason.is_empty() {
@@ -215,7 +241,9 @@ fn service(json: &Value) -> Status {
     if text(json, "/spec/type") != "LoadBalancer" {
         return Status::Ready;
     }
-    let addresses = json.pointer("/status/loadBalancer/ingress").and_then(Value::as_array);
+    let addresses = json
+        .pointer("/status/loadBalancer/ingress")
+        .and_then(Value::as_array);
     if addresses.is_some_and(|addresses| !addresses.is_empty()) {
         return Status::Ready;
     }
@@ -245,7 +273,10 @@ fn budget(json: &Value) -> Status {
     if is_unseen(json) {
         return waiting(UNSEEN);
     }
-    let (healthy, wanted) = (count(json, "/status/currentHealthy"), count(json, "/status/desiredHealthy"));
+    let (healthy, wanted) = (
+        count(json, "/status/currentHealthy"),
+        count(json, "/status/desiredHealthy"),
+    );
     if healthy < wanted {
         return waiting(format!("{healthy} of {wanted} pods are healthy"));
     }
