@@ -201,7 +201,7 @@ impl ClusterAccess {
 ///
 /// # Errors
 ///
-/// When this process does not run in a pod, or the pod has no ServiceAccount token.
+/// When this process does not run in a pod, or the pod has no `ServiceAccount` token.
 pub fn connect_in_cluster() -> Result<Client> {
     let doing = "use the credentials of this pod";
     let mut config = Config::incluster().map_err(|error| {

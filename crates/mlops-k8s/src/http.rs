@@ -21,7 +21,7 @@ const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
 
 /// The longest wait for one answer. Webhooks may take 30 seconds, and several can stand behind one write.
-const ATTEMPT: Duration = Duration::from_secs(90);
+pub(crate) const ATTEMPT: Duration = Duration::from_secs(90);
 /// For how long a call that fails is made again.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// The server answers 500 for what may pass and for what will not, such as a webhook that is not there.
@@ -115,6 +115,11 @@ pub(crate) trait Attend: Sync {
         Ok(())
     }
 
+    /// The longest wait for the answer of one attempt.
+    fn attempt_within(&self) -> Duration {
+        ATTEMPT
+    }
+
     /// Told of each attempt that failed and will be made again after a pause.
     fn retries(&self, _failed: &Failed, _pause: Duration) {}
 }
@@ -137,7 +142,7 @@ pub(crate) async fn send(
     loop {
         attempt += 1;
         attend.may_send()?;
-        let failed = match attempt_once(client, call, doing).await {
+        let failed = match attempt_once(client, call, doing, attend.attempt_within()).await {
             Ok(value) => return Ok(value),
             Err(failed) => failed,
         };
@@ -198,6 +203,7 @@ async fn attempt_once(
     client: &kube::Client,
     call: &Call,
     doing: &(dyn Fn() -> String + Sync),
+    within: Duration,
 ) -> Result<Value, Failed> {
     let plain = |error: Error| Failed {
         error,
@@ -240,7 +246,7 @@ async fn attempt_once(
         serde_json::from_slice(&body)
             .map_err(|error| plain(Error::new(ErrorKind::Protocol, doing()).with_source(error)))
     };
-    match tokio::time::timeout(ATTEMPT, exchange).await {
+    match tokio::time::timeout(within, exchange).await {
         Ok(done) => done,
         Err(late) => Err(plain(
             Error::new(ErrorKind::Timeout, doing()).with_source(late),

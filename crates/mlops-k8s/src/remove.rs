@@ -27,7 +27,7 @@ impl Default for RemoveOptions {
     fn default() -> Self {
         Self {
             may_remove: BTreeSet::new(),
-            within: Duration::from_secs(300),
+            within: Duration::from_mins(5),
         }
     }
 }
@@ -67,36 +67,11 @@ impl Applier {
                 doomed.push(Doomed::new(id.clone(), member.kind.clone(), &member.json));
             }
         }
-        doomed.sort_by_key(Doomed::rank);
         let has_kept = !report.outcomes.is_empty();
         let writer = Writer::new(self, options.within, on_event);
         // The namespace of the parent takes the parent along, so it goes last of all.
         let home = ObjectId::new("", "Namespace", None, name.namespace());
-        for rank in doomed.chunk_by(|one, other| one.rank() == other.rank()) {
-            let removed = delete_rank(&writer, rank).await;
-            let is_gone = |id: &ObjectId| {
-                *id != home
-                    && removed
-                        .iter()
-                        .any(|(found, outcome)| found == id && *outcome == Outcome::Removed)
-            };
-            let targets: Vec<Target> = rank
-                .iter()
-                .filter(|doomed| is_gone(&doomed.id))
-                .map(|doomed| Target {
-                    id: doomed.id.clone(),
-                    kind: doomed.kind.clone(),
-                })
-                .collect();
-            report.outcomes.extend(removed);
-            wait::until_gone(
-                &self.client,
-                &targets,
-                &WaitOptions::new(options.within),
-                &|_| {},
-            )
-            .await?;
-        }
+        remove_ranks(&writer, doomed, &home, &mut report).await?;
         let home_goes = report.outcome(&home) == Some(&Outcome::Removed);
         if !has_kept && report.is_complete() && !home_goes {
             let parent = ObjectId::new("", "ConfigMap", Some(name.namespace()), name.name());
@@ -112,4 +87,34 @@ impl Applier {
         report.took = started.elapsed();
         Ok(report)
     }
+}
+
+/// Removes step by step, and waits at each until its objects are gone, except for one.
+async fn remove_ranks(
+    writer: &Writer<'_>,
+    mut doomed: Vec<Doomed>,
+    home: &ObjectId,
+    report: &mut ApplyReport,
+) -> Result<()> {
+    doomed.sort_by_key(Doomed::rank);
+    for rank in doomed.chunk_by(|one, other| one.rank() == other.rank()) {
+        let removed = delete_rank(writer, rank).await;
+        let is_going = |id: &ObjectId| {
+            let mut going = removed
+                .iter()
+                .filter(|(_, outcome)| *outcome == Outcome::Removed);
+            id != home && going.any(|(found, _)| found == id)
+        };
+        let going = rank.iter().filter(|doomed| is_going(&doomed.id));
+        let targets: Vec<Target> = going
+            .map(|doomed| Target {
+                id: doomed.id.clone(),
+                kind: doomed.kind.clone(),
+            })
+            .collect();
+        report.outcomes.extend(removed);
+        let options = WaitOptions::new(writer.needs_within);
+        wait::until_gone(writer.client, &targets, &options, &|_| {}).await?;
+    }
+    Ok(())
 }

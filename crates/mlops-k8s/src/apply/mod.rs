@@ -41,7 +41,7 @@ impl Default for ApplyOptions {
     fn default() -> Self {
         Self {
             plan: PlanOptions::default(),
-            needs_within: Duration::from_secs(300),
+            needs_within: Duration::from_mins(5),
         }
     }
 }
@@ -65,6 +65,7 @@ pub struct Applier {
     pub(crate) client: kube::Client,
     pub(crate) set: Option<SetName>,
     namespace: String,
+    confined: Option<BTreeSet<String>>,
     guard: Option<LeaseGuard>,
 }
 
@@ -121,11 +122,12 @@ impl Applier {
             client,
             set: None,
             namespace,
+            confined: None,
             guard: None,
         }
     }
 
-    /// Makes the objects members of a set, whose parent is the ConfigMap `name` in `namespace`. Members that are wanted
+    /// Makes the objects members of a set, whose parent is the `ConfigMap` `name` in `namespace`. Members that are wanted
     /// no more are removed. Without a set nothing is ever removed.
     #[must_use]
     pub fn with_set(self, name: &str, namespace: &str) -> Self {
@@ -140,6 +142,16 @@ impl Applier {
     pub fn with_namespace(self, namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
+            ..self
+        }
+    }
+
+    /// Refuses objects of other namespaces than these, and objects that belong to the whole cluster: for files that
+    /// somebody else wrote.
+    #[must_use]
+    pub fn confined_to<'a>(self, namespaces: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            confined: Some(namespaces.into_iter().map(str::to_owned).collect()),
             ..self
         }
     }
@@ -169,6 +181,7 @@ impl Applier {
         let (kinds, parent) = try_join(Kinds::of_server(&self.client), parent).await?;
         let kinds = kinds.with_definitions_of(set);
         let wanted = prepare_all(set, &kinds, &self.namespace)?;
+        self.refuse_strangers(&wanted)?;
         let part_of = self.set.as_ref().map(SetName::id);
         let part_of = part_of.as_deref();
         let observation = observe(&self.client, &kinds, &wanted, parent, part_of).await?;
@@ -241,6 +254,33 @@ impl Applier {
         let wanted = prepare_all(set, &kinds, &self.namespace)?;
         let targets: Vec<Target> = wanted.iter().map(Wanted::target).collect();
         crate::wait::until_ready(&self.client, &targets, options, on_event).await
+    }
+
+    fn refuse_strangers(&self, wanted: &[Wanted]) -> Result<()> {
+        let Some(confined) = &self.confined else {
+            return Ok(());
+        };
+        let is_inside = |wanted: &Wanted| {
+            wanted
+                .id
+                .namespace
+                .as_ref()
+                .is_some_and(|namespace| confined.contains(namespace))
+        };
+        let strangers: Vec<String> = wanted
+            .iter()
+            .filter(|wanted| !is_inside(wanted))
+            .map(|wanted| wanted.object.describe())
+            .collect();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = confined.iter().map(String::as_str).collect();
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("keep objects inside {}", names.join(", ")),
+        )
+        .with_source(format!("outside are {}", strangers.join(", "))))
     }
 
     pub(crate) fn guard(&self) -> Option<&LeaseGuard> {

@@ -209,7 +209,7 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
         .flatten()
 }
 
-/// The ConfigMaps, Secrets and claims that a pod mentions.
+/// The `ConfigMaps`, Secrets and claims that a pod mentions.
 fn mentions(pod: &Value) -> Vec<(&'static str, &str)> {
     let mut found = Vec::new();
     for secret in list(pod, "imagePullSecrets") {
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn by_need_and_not_by_kind() {
         let found = names(
-            r#"
+            r"
 {apiVersion: v1, kind: ConfigMap, metadata: {name: free}}
 ---
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {template: {metadata: {labels: {app: web}}, spec: {
@@ -347,7 +347,7 @@ mod tests {
 {apiVersion: v1, kind: ConfigMap, metadata: {name: inside, namespace: made}}
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: made}}
-"#,
+",
         );
         let of = |name: &str| -> Vec<&str> {
             let found = found.iter().find(|(found, _)| found == name).unwrap();

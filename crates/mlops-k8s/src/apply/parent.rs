@@ -1,7 +1,7 @@
-//! Membership: the parent object of an ApplySet
+//! Membership: the parent object of an `ApplySet`
 //! (<https://github.com/kubernetes/enhancements/tree/master/keps/sig-cli/3659-kubectl-apply-prune>).
 //!
-//! The parent, a ConfigMap, says which kinds and namespaces may have members; each member has a label with the set's
+//! The parent, a `ConfigMap`, says which kinds and namespaces may have members; each member has a label with the set's
 //! id. Before members are written, the parent says old and new kinds; after what is wanted no more is gone, just the
 //! new ones. So members are found again whenever the work is interrupted, and `kubectl apply --prune --applyset=` finds
 //! the same ones.
@@ -23,7 +23,7 @@ const TOOLING: &str = "applyset.kubernetes.io/tooling";
 const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
 const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
 
-/// Which set: the ConfigMap of this name is its parent.
+/// Which set: the `ConfigMap` of this name is its parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetName {
     name: String,

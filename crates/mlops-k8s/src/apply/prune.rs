@@ -111,12 +111,9 @@ async fn delete(writer: &Writer<'_>, doomed: &Doomed) -> Result<Outcome> {
             "preconditions": {"uid": doomed.uid, "resourceVersion": version},
             "propagationPolicy": "Background",
         });
-        let error = match writer
-            .send(&doomed.id, &Call::delete(&path, &options), "remove")
-            .await
-        {
-            Ok(_) => return Ok(Outcome::Removed),
-            Err(error) => error,
+        let call = Call::delete(&path, &options);
+        let Err(error) = writer.send(&doomed.id, &call, "remove").await else {
+            return Ok(Outcome::Removed);
         };
         looks += 1;
         match error.kind() {

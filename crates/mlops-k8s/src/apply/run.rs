@@ -1,9 +1,10 @@
 //! The schedule: everything starts the moment that what it needs is done.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use mlops_core::{Error, Failure, Result};
@@ -14,7 +15,7 @@ use super::write::Writer;
 use super::{Applier, ApplyEvent, ApplyOptions, ApplyReport, Outcome, Parent, Prepared};
 use crate::objects::{ObjectId, Wanted};
 use crate::observe::{Finding, Live};
-use crate::plan::Action;
+use crate::plan::{Action, ObjectChange};
 use crate::wait::{self, Target, WaitOptions};
 
 /// One write to make.
@@ -37,70 +38,28 @@ pub(super) async fn run(
 ) -> Result<ApplyReport> {
     let started = Instant::now();
     let writer = Writer::new(applier, options.needs_within, on_event);
-    let mut tasks = tasks_of(prepared);
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; tasks.len()];
-
-    // The parent must say the new kinds before there are members of them; its own namespace may have to be made first.
-    let first = own_namespace(applier, &tasks);
-    if let Some(first) = first {
-        let only = BTreeSet::from([first]);
-        schedule(&writer, &mut tasks, &mut outcomes, Some(&only)).await;
-    }
-    let is_possible = first.is_none_or(|at| is_done(&outcomes, at));
     let wanted = applier
         .set
         .as_ref()
         .map(|name| Parent::of(name, prepared.wanted.iter()));
-    if is_possible {
-        let known = prepared.observation.parent.clone().unwrap_or_default();
-        write_parent(
-            applier,
-            &writer,
-            &known,
-            wanted.as_ref().map(|wanted| wanted.union(&known)),
-        )
-        .await?;
-        schedule(&writer, &mut tasks, &mut outcomes, None).await;
-    }
-    let done = |at: usize| outcomes.get(at).cloned().flatten();
-    let mut by_task = tasks.iter().enumerate().map(|(at, task)| {
-        let left = || Outcome::Left("the namespace of its set could not be made".to_owned());
-        (&task.wanted.id, done(at).unwrap_or_else(left))
-    });
-    let mut by_id: std::collections::HashMap<&ObjectId, Outcome> = by_task.by_ref().collect();
-    let is_complete = by_id.values().all(|outcome| !is_problem(outcome));
-    let doomed = doomed_of(prepared);
-    let is_pruned = if is_complete {
-        let removed = delete_all(&writer, doomed).await;
-        let all = removed.iter().all(|(_, outcome)| !is_problem(outcome));
-        let known = |id: &ObjectId| prepared.plan.changes.iter().find(|change| change.id == *id);
-        by_id.extend(
-            removed
-                .into_iter()
-                .filter_map(|(id, outcome)| Some((&known(&id)?.id, outcome))),
-        );
-        all
-    } else {
-        false
-    };
-    let kept = prepared
-        .plan
-        .changes
-        .iter()
-        .any(|change| matches!(change.action, Action::Keep { .. }));
-    if is_pruned
-        && !kept
-        && let Some(wanted) = &wanted
-    {
-        let known = prepared.observation.parent.clone().unwrap_or_default();
-        let known = wanted.union(&known);
-        write_parent(applier, &writer, &known, Some(wanted.clone())).await?;
+    let known = prepared.observation.parent.clone().unwrap_or_default();
+    let both = wanted.as_ref().map(|wanted| wanted.union(&known));
+
+    let mut outcomes = write_all(applier, &writer, prepared, &known, both.as_ref()).await?;
+    if outcomes.values().all(|outcome| !is_problem(outcome)) {
+        let removed = delete_all(&writer, doomed_of(prepared)).await;
+        let is_pruned = removed.iter().all(|(_, outcome)| !is_problem(outcome));
+        outcomes.extend(removed);
+        let is_kept = |change: &ObjectChange| matches!(change.action, Action::Keep { .. });
+        if is_pruned && !prepared.plan.changes.iter().any(is_kept) {
+            write_parent(applier, &writer, both.as_ref(), wanted.as_ref()).await?;
+        }
     }
     let outcomes = prepared.plan.changes.iter().map(|change| {
         let outcome = match &change.action {
             Action::Nothing => Outcome::Unchanged,
             Action::Keep { .. } => Outcome::Kept,
-            _ => by_id.remove(&change.id).unwrap_or_else(|| {
+            _ => outcomes.remove(&change.id).unwrap_or_else(|| {
                 Outcome::Left("nothing is removed until all that is wanted is there".to_owned())
             }),
         };
@@ -111,6 +70,32 @@ pub(super) async fn run(
         retries: writer.retries.load(Ordering::Relaxed),
         took: started.elapsed(),
     })
+}
+
+/// Writes all that is wanted. The parent says the new kinds before there are members of them; just its own namespace,
+/// should it be among the objects, goes before.
+async fn write_all(
+    applier: &Applier,
+    writer: &Writer<'_>,
+    prepared: &Prepared,
+    known: &Parent,
+    both: Option<&Parent>,
+) -> Result<HashMap<ObjectId, Outcome>> {
+    let mut tasks = tasks_of(prepared);
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; tasks.len()];
+    let home = own_namespace(applier, &tasks);
+    if let Some(home) = home {
+        schedule(writer, &mut tasks, &mut outcomes, Some(home)).await;
+    }
+    if home.is_none_or(|at| is_done(&outcomes, at)) {
+        write_parent(applier, writer, Some(known), both).await?;
+        schedule(writer, &mut tasks, &mut outcomes, None).await;
+    }
+    let left = || Outcome::Left("the namespace of its set could not be made".to_owned());
+    let by_id = tasks.iter().zip(outcomes);
+    Ok(by_id
+        .map(|(task, outcome)| (task.wanted.id.clone(), outcome.unwrap_or_else(left)))
+        .collect())
 }
 
 fn is_problem(outcome: &Outcome) -> bool {
@@ -130,27 +115,29 @@ fn own_namespace(applier: &Applier, tasks: &[Task<'_>]) -> Option<usize> {
     tasks.iter().position(|task| task.wanted.id == id)
 }
 
+/// Writes the parent, unless it says this already.
 async fn write_parent(
     applier: &Applier,
     writer: &Writer<'_>,
-    known: &Parent,
-    wanted: Option<Parent>,
+    known: Option<&Parent>,
+    wanted: Option<&Parent>,
 ) -> Result<()> {
     let (Some(name), Some(wanted)) = (&applier.set, wanted) else {
         return Ok(());
     };
-    if wanted == *known {
+    if known == Some(wanted) {
         return Ok(());
     }
     let id = ObjectId::new("", "ConfigMap", Some(name.namespace()), name.name());
+    let call = name.write(wanted);
     writer
-        .send(&id, &name.write(&wanted), "apply the parent of the set,")
+        .send(&id, &call, "apply the parent of the set,")
         .await?;
     Ok(())
 }
 
 fn tasks_of(prepared: &Prepared) -> Vec<Task<'_>> {
-    let actions: std::collections::HashMap<&ObjectId, &Action> = prepared
+    let actions: HashMap<&ObjectId, &Action> = prepared
         .plan
         .changes
         .iter()
@@ -216,80 +203,84 @@ fn doomed_of(prepared: &Prepared) -> Vec<Doomed> {
         .collect()
 }
 
-/// Runs all tasks, or just these, that have no outcome yet.
+/// Runs all tasks that have no outcome yet, or just one.
 async fn schedule(
     writer: &Writer<'_>,
     tasks: &mut [Task<'_>],
     outcomes: &mut [Option<Outcome>],
-    only: Option<&BTreeSet<usize>>,
+    only: Option<usize>,
 ) {
-    let is_meant = |at: usize| only.is_none_or(|only| only.contains(&at));
-    let has_outcome =
-        |outcomes: &[Option<Outcome>], at: usize| outcomes.get(at).is_some_and(Option::is_some);
+    let is_open = |outcomes: &[Option<Outcome>], at: usize| {
+        only.is_none_or(|only| only == at) && outcomes.get(at).is_some_and(Option::is_none)
+    };
     let mut ready: VecDeque<usize> = tasks
         .iter()
         .enumerate()
-        .filter(|(at, task)| task.open_needs == 0 && is_meant(*at) && !has_outcome(outcomes, *at))
+        .filter(|(at, task)| task.open_needs == 0 && is_open(outcomes, *at))
         .map(|(at, _)| at)
         .collect();
     let mut running: FuturesUnordered<BoxFuture<'_, (usize, Result<Outcome>)>> =
         FuturesUnordered::new();
-    loop {
+    while !(ready.is_empty() && running.is_empty()) {
         if let (Some(pause), true) = (writer.window.pause(), running.is_empty()) {
             tokio::time::sleep(pause).await;
         }
         while writer.window.pause().is_none() && writer.window.has_room(running.len()) {
             let Some(at) = ready.pop_front() else { break };
             let Some(task) = tasks.get(at) else { continue };
-            let (wanted, action, live, gates) =
-                (task.wanted, task.action, task.live, task.gates.clone());
-            running.push(Box::pin(async move {
-                (at, one(writer, wanted, action, live, gates).await)
-            }));
+            running.push(one(writer, at, task).boxed());
         }
         let Some((at, answer)) = running.next().await else {
-            if ready.is_empty() {
-                return;
-            }
             continue;
         };
-        let (outcome, is_failed) = match answer {
-            Ok(outcome) => (outcome, false),
-            Err(error) => (Outcome::Failed(Failure::from(&error)), true),
-        };
-        if let Some(task) = tasks.get(at) {
-            let id = task.wanted.id.clone();
-            (writer.on_event)(ApplyEvent::Done {
-                id,
-                outcome: outcome.clone(),
-            });
-        }
-        if let Some(slot) = outcomes.get_mut(at) {
-            *slot = Some(outcome);
-        }
-        if is_failed {
-            leave_dependents(tasks, outcomes, at);
-        } else {
-            let dependents = tasks
-                .get(at)
-                .map(|task| task.dependents.clone())
-                .unwrap_or_default();
-            for dependent in dependents {
-                if let Some(task) = tasks.get_mut(dependent) {
-                    task.open_needs = task.open_needs.saturating_sub(1);
-                    if task.open_needs == 0
-                        && is_meant(dependent)
-                        && !has_outcome(outcomes, dependent)
-                    {
-                        ready.push_back(dependent);
-                    }
-                }
+        for freed in settle(writer, tasks, outcomes, at, answer) {
+            if is_open(outcomes, freed) {
+                ready.push_back(freed);
             }
         }
     }
 }
 
-fn leave_dependents(tasks: &[Task<'_>], outcomes: &mut [Option<Outcome>], failed: usize) {
+/// Notes what became of a task; tells which others need nothing more.
+fn settle(
+    writer: &Writer<'_>,
+    tasks: &mut [Task<'_>],
+    outcomes: &mut [Option<Outcome>],
+    at: usize,
+    answer: Result<Outcome>,
+) -> Vec<usize> {
+    let Some(task) = tasks.get(at) else {
+        return Vec::new();
+    };
+    let outcome = answer.unwrap_or_else(|error| Outcome::Failed(Failure::from(&error)));
+    let is_failed = is_problem(&outcome);
+    let (id, dependents) = (task.wanted.id.clone(), task.dependents.clone());
+    if let Some(slot) = outcomes.get_mut(at) {
+        *slot = Some(outcome.clone());
+    }
+    (writer.on_event)(ApplyEvent::Done { id, outcome });
+    if is_failed {
+        leave_dependents(writer, tasks, outcomes, at);
+        return Vec::new();
+    }
+    let mut freed = Vec::new();
+    for dependent in dependents {
+        if let Some(task) = tasks.get_mut(dependent) {
+            task.open_needs = task.open_needs.saturating_sub(1);
+            if task.open_needs == 0 {
+                freed.push(dependent);
+            }
+        }
+    }
+    freed
+}
+
+fn leave_dependents(
+    writer: &Writer<'_>,
+    tasks: &[Task<'_>],
+    outcomes: &mut [Option<Outcome>],
+    failed: usize,
+) {
     let mut open = vec![failed];
     while let Some(at) = open.pop() {
         let Some(task) = tasks.get(at) else { continue };
@@ -297,31 +288,42 @@ fn leave_dependents(tasks: &[Task<'_>], outcomes: &mut [Option<Outcome>], failed
             if let Some(slot) = outcomes.get_mut(*dependent)
                 && slot.is_none()
             {
-                *slot = Some(Outcome::Left(format!("it needs {}", task.wanted.id)));
+                let outcome = Outcome::Left(format!("it needs {}", task.wanted.id));
+                if let Some(left) = tasks.get(*dependent) {
+                    let id = left.wanted.id.clone();
+                    (writer.on_event)(ApplyEvent::Done {
+                        id,
+                        outcome: outcome.clone(),
+                    });
+                }
+                *slot = Some(outcome);
                 open.push(*dependent);
             }
         }
     }
 }
 
-async fn one(
-    writer: &Writer<'_>,
-    wanted: &Wanted,
-    action: &Action,
-    live: Option<&Live>,
-    gates: Vec<Target>,
-) -> Result<Outcome> {
-    if !gates.is_empty() {
-        writer.wait(&wanted.id, "what answers for it is ready");
-        let options = WaitOptions::new(writer.needs_within);
-        wait::until_ready(writer.client, &gates, &options, &|_| {})
-            .await
-            .map_err(|error| {
-                Error::new(error.kind(), format!("apply {}", wanted.id)).with_source(error)
-            })?;
+/// Waits for what must be ready, and writes. What it holds is its own: the tasks change while it runs.
+fn one<'a>(
+    writer: &'a Writer<'a>,
+    at: usize,
+    task: &Task<'a>,
+) -> impl Future<Output = (usize, Result<Outcome>)> + Send + use<'a> {
+    let (wanted, action, live) = (task.wanted, task.action, task.live);
+    let gates = task.gates.clone();
+    async move {
+        if !gates.is_empty() {
+            writer.wait(&wanted.id, "what answers for it is ready");
+            let options = WaitOptions::new(writer.needs_within);
+            let ready = wait::until_ready(writer.client, &gates, &options, &|_| {}).await;
+            if let Err(error) = ready {
+                let doing = format!("apply {}", wanted.id);
+                return (at, Err(Error::new(error.kind(), doing).with_source(error)));
+            }
+        }
+        (writer.on_event)(ApplyEvent::Started {
+            id: wanted.id.clone(),
+        });
+        (at, writer.write(wanted, action, live).await)
     }
-    (writer.on_event)(ApplyEvent::Started {
-        id: wanted.id.clone(),
-    });
-    writer.write(wanted, action, live).await
 }

@@ -109,7 +109,7 @@ mod tests {
         }
         assert!(window.has_room(15) && !window.has_room(16));
         assert_eq!(window.pause(), None);
-        window.failed(Some(Duration::from_secs(60)));
+        window.failed(Some(Duration::from_mins(1)));
         assert!(window.pause().unwrap() > Duration::from_secs(58));
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::window::Window;
 use super::{ApplyEvent, Outcome};
-use crate::http::{Attend, Call, Failed, send};
+use crate::http::{ATTEMPT, Attend, Call, Failed, send};
 use crate::lease::LeaseGuard;
 use crate::objects::{ObjectId, Wanted};
 use crate::observe::Live;
@@ -38,6 +38,13 @@ pub(crate) struct Attending<'a> {
 impl Attend for Attending<'_> {
     fn may_send(&self) -> Result<()> {
         self.writer.guard.map_or(Ok(()), LeaseGuard::check)
+    }
+
+    /// No longer than the lease, so that nothing of ours is on its way when another has it.
+    fn attempt_within(&self) -> Duration {
+        self.writer
+            .guard
+            .map_or(ATTEMPT, |guard| guard.left().min(ATTEMPT))
     }
 
     fn retries(&self, failed: &Failed, pause: Duration) {

@@ -9,7 +9,7 @@ fn wanted(json: Value) -> Wanted {
     Wanted::new(&object, &Kinds::built_in(), "n").unwrap()
 }
 
-fn live(wanted: &Wanted, spec: Value, fields: Value, others: &[Value]) -> Value {
+fn live(wanted: &Wanted, spec: &Value, fields: &Value, others: &[Value]) -> Value {
     let mut managed = vec![json!({"manager": "mlops", "operation": "Apply", "fieldsV1": fields})];
     managed.extend_from_slice(others);
     json!({
@@ -42,10 +42,10 @@ fn what_the_server_writes_in_another_way_is_no_difference() {
     let wanted = deployment();
     let live = live(
         &wanted,
-        json!({"replicas": 2, "paused": false, "template": {"spec": {"containers": [
+        &json!({"replicas": 2, "paused": false, "template": {"spec": {"containers": [
             {"name": "c", "image": "x", "imagePullPolicy": "Always", "resources": {"limits": {"cpu": "1"}}},
         ]}}}),
-        json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": container_fields()}}}}),
+        &json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": container_fields()}}}}),
         &[],
     );
     let compared = compare(&wanted, &live, Some("set"));
@@ -58,8 +58,8 @@ fn a_field_that_was_taken_from_us_shows_with_both_values_and_its_owner() {
     let wanted = deployment();
     let live = live(
         &wanted,
-        json!({"replicas": 5, "template": {"spec": {"containers": [{"name": "c", "image": "y"}]}}}),
-        json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}":
+        &json!({"replicas": 5, "template": {"spec": {"containers": [{"name": "c", "image": "y"}]}}}),
+        &json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}":
             {".": {}, "f:name": {}, "f:resources": {"f:limits": {"f:cpu": {}}}}}}}}}),
         &[
             json!({"manager": "hpa", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}),
@@ -83,10 +83,10 @@ fn a_field_that_is_wanted_no_more_shows_as_removed() {
     let before = deployment();
     let found = live(
         &before,
-        json!({"replicas": 2, "template": {"spec": {"containers": [
+        &json!({"replicas": 2, "template": {"spec": {"containers": [
             {"name": "c", "image": "x", "resources": {"limits": {"cpu": "1"}}}, {"name": "d", "image": "z"},
         ]}}}),
-        json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {
+        &json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {
             "k:{\"name\":\"c\"}": {".": {}, "f:name": {}, "f:image": {}, "f:resources": {"f:limits": {"f:cpu": {}}}},
             "k:{\"name\":\"d\"}": {".": {}, "f:name": {}, "f:image": {}},
         }}}}}),
@@ -136,8 +136,8 @@ fn what_a_webhook_changed_on_the_way_in_is_left() {
     let wanted = deployment();
     let live = live(
         &wanted,
-        json!({"replicas": 2, "template": {"spec": {"containers": [{"name": "c", "image": "mirror/x"}]}}}),
-        json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}":
+        &json!({"replicas": 2, "template": {"spec": {"containers": [{"name": "c", "image": "mirror/x"}]}}}),
+        &json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}":
             {".": {}, "f:name": {}, "f:resources": {"f:limits": {"f:cpu": {}}}}}}}}}),
         &[
             json!({"manager": "mlops", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {"f:spec":

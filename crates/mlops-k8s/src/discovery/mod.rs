@@ -41,7 +41,7 @@ pub struct Kind {
     pub plural: String,
     /// Whether its objects are in namespaces.
     pub scope: Scope,
-    /// Whether it comes from a CustomResourceDefinition of the set, and the server may not know it yet.
+    /// Whether it comes from a `CustomResourceDefinition` of the set, and the server may not know it yet.
     #[serde(default)]
     pub is_of_set: bool,
 }
@@ -160,7 +160,7 @@ impl Kinds {
         Ok(kinds)
     }
 
-    /// Adds the kinds that CustomResourceDefinitions of a set define.
+    /// Adds the kinds that `CustomResourceDefinitions` of a set define.
     #[must_use]
     pub fn with_definitions_of(mut self, set: &ObjectSet) -> Self {
         let definitions = set.iter().filter(|object| {

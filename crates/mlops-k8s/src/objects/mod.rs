@@ -30,7 +30,6 @@ pub use prepare::{APPLIED, digest_of};
 /// metadata: {name: settings, namespace: models}
 /// data: {level: '${LEVEL}'}
 /// ---
-/// # Nothing here.
 /// ")?;
 /// let object = set.iter().next().unwrap();
 /// assert_eq!(object.id().to_string(), "ConfigMap/settings in models");

@@ -55,7 +55,8 @@ fn of_found(wanted: &Wanted, live: &Live, part_of: Option<&str>, options: &PlanO
         };
     }
     match (live.part_of(), part_of) {
-        (Some(other), Some(ours)) if other != ours => {
+        // Written without its label it would leave its set, and nobody would remove it again.
+        (Some(other), ours) if Some(other) != ours => {
             let reason = format!(
                 "it belongs to another set of objects, `{}`",
                 crate::error::printable(other)
@@ -65,7 +66,7 @@ fn of_found(wanted: &Wanted, live: &Live, part_of: Option<&str>, options: &PlanO
                 fields: compared.fields,
             }
         }
-        (None, Some(_)) if !compared.is_applied => match options.existing {
+        (None, _) if !compared.is_applied => match options.existing {
             Existing::Refuse => {
                 let reason = "it is there already, and not ours".to_owned();
                 Action::Conflict {

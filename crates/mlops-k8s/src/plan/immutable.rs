@@ -189,7 +189,7 @@ pub(crate) fn holds_data(id: &ObjectId, json: &Value) -> Option<&'static str> {
     }
 }
 
-/// Why removing an object would lose data, if it would. The volumes of a StatefulSet stay when it goes, unless it says
+/// Why removing an object would lose data, if it would. The volumes of a `StatefulSet` stay when it goes, unless it says
 /// otherwise (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#persistentvolumeclaim-retention>).
 pub(crate) fn loses_data(id: &ObjectId, json: &Value) -> Option<&'static str> {
     if id.is("apps", "StatefulSet") {

@@ -22,7 +22,7 @@ pub struct PlanOptions {
     pub existing: Existing,
     /// What to do with fields that another manager applies. Default: leave them.
     pub contested: Contested,
-    /// What holds data (volumes, claims, CustomResourceDefinitions, namespaces) and may be removed: just these.
+    /// What holds data (volumes, claims, `CustomResourceDefinitions`, namespaces) and may be removed: just these.
     pub may_remove: BTreeSet<ObjectId>,
 }
 

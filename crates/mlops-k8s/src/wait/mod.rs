@@ -4,7 +4,7 @@ mod builtin;
 mod rules;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use futures::stream::{SelectAll, StreamExt as _};
@@ -177,7 +177,7 @@ type ObjectPlace = (String, String);
 struct Watched<'a> {
     kind: &'a Kind,
     namespace: Option<String>,
-    names: Vec<&'a str>,
+    names: HashSet<&'a str>,
 }
 
 async fn wait(
@@ -217,9 +217,9 @@ fn watches(targets: &[Target]) -> Vec<Watched<'_>> {
             .or_insert_with(|| Watched {
                 kind: &target.kind,
                 namespace: target.id.namespace.clone(),
-                names: Vec::new(),
+                names: HashSet::new(),
             });
-        watched.names.push(&target.id.name);
+        watched.names.insert(&target.id.name);
     }
     all.into_values().collect()
 }
@@ -228,28 +228,29 @@ fn watches(targets: &[Target]) -> Vec<Watched<'_>> {
 /// 410 Gone, with a pause after errors.
 async fn watch(
     client: &kube::Client,
-    watches: &[Watched<'_>],
+    all: &[Watched<'_>],
     rules: &ReadyRules,
     board: &mut Board<'_>,
 ) -> Result<()> {
     let mut events = SelectAll::new();
-    for (at, watched) in watches.iter().enumerate() {
+    for (at, watched) in all.iter().enumerate() {
         let resource = watched.kind.api_resource();
         let api: Api<DynamicObject> = match &watched.namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
         let mut config = watcher::Config::default();
-        if let [only] = watched.names.as_slice() {
+        let mut names = watched.names.iter();
+        if let (Some(only), None) = (names.next(), names.next()) {
             config = config.fields(&format!("metadata.name={only}"));
         }
         let stream = watcher(api, config).default_backoff();
         events.push(stream.map(move |event| (at, event)).boxed());
     }
     // Which objects of a watch were in its first list: those that were not are absent.
-    let mut listed: Vec<Vec<String>> = vec![Vec::new(); watches.len()];
+    let mut listed: Vec<HashSet<String>> = vec![HashSet::new(); all.len()];
     while let Some((at, event)) = events.next().await {
-        let (Some(watched), Some(listed)) = (watches.get(at), listed.get_mut(at)) else {
+        let (Some(watched), Some(listed)) = (all.get(at), listed.get_mut(at)) else {
             continue;
         };
         match event {
@@ -259,11 +260,7 @@ async fn watch(
                 board.object(watched, &object, rules)?;
             }
             Ok(Event::InitDone) => {
-                for name in watched
-                    .names
-                    .iter()
-                    .filter(|name| !listed.iter().any(|seen| seen == *name))
-                {
+                for name in watched.names.iter().filter(|name| !listed.contains(**name)) {
                     board.update(watched, name, Status::Absent)?;
                 }
             }
@@ -289,7 +286,9 @@ fn hopeless(error: watcher::Error, watched: &Watched<'_>) -> Result<()> {
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => wrap(error, doing),
         watcher::Error::WatchError(status) => wrap(kube::Error::Api(status), doing),
-        other => Error::new(ErrorKind::Protocol, doing).with_source(other),
+        other @ watcher::Error::NoResourceVersion => {
+            Error::new(ErrorKind::Protocol, doing).with_source(other)
+        }
     };
     tracing::debug!(error = %error, causes = ?error.causes(), "a watch failed");
     match error.kind() {
@@ -317,7 +316,7 @@ impl Board<'_> {
         rules: &ReadyRules,
     ) -> Result<()> {
         let name = object.metadata.name.clone().unwrap_or_default();
-        if !watched.names.contains(&name.as_str()) {
+        if !watched.names.contains(name.as_str()) {
             return Ok(());
         }
         let json = serde_json::to_value(object).map_err(|error| {
@@ -340,17 +339,18 @@ impl Board<'_> {
             (Status::Failed(why), Goal::Ready) => Some(why.clone()),
             _ => None,
         };
+        let was_reached = reached(self.goal, seen.as_ref());
+        let is_reached = reached(self.goal, Some(&status));
         *seen = Some(status.clone());
+        match (was_reached, is_reached) {
+            (false, true) => self.open = self.open.saturating_sub(1),
+            (true, false) => self.open += 1,
+            _ => {}
+        }
         (self.on_event)(WaitEvent {
             id: id.clone(),
             status,
         });
-        let goal = self.goal;
-        self.open = self
-            .seen
-            .values()
-            .filter(|seen| !reached(goal, seen.as_ref()))
-            .count();
         match failure {
             Some(why) => Err(
                 Error::new(ErrorKind::Failed, format!("see {id} become ready")).with_source(why),

@@ -149,6 +149,20 @@ async fn what_is_wanted_no_more_is_removed_and_data_stays() {
     let (client, namespace) = (client().await, unique("prune"));
     let applier = Applier::new(client.clone()).with_set("demo", &namespace);
     apply(&applier, &app(&namespace)).await;
+    // As a controller does, which copies the labels of what it works for.
+    let settings = get(
+        &client,
+        &format!("/api/v1/namespaces/{namespace}/configmaps/settings"),
+    )
+    .await;
+    let copy = json!({"metadata": {"name": "copy", "labels": settings["metadata"]["labels"]}});
+    send(
+        &client,
+        "POST",
+        &format!("/api/v1/namespaces/{namespace}/configmaps"),
+        &copy,
+    )
+    .await;
     let less = yaml(&format!(
         "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"
     ));
@@ -187,6 +201,20 @@ async fn what_is_wanted_no_more_is_removed_and_data_stays() {
         .as_str()
         .unwrap();
     assert!(kinds.contains("PersistentVolumeClaim"), "{kinds}");
+    assert!(
+        exists(
+            &client,
+            &format!("/api/v1/namespaces/{namespace}/configmaps/copy")
+        )
+        .await
+    );
+    assert!(
+        !exists(
+            &client,
+            &format!("/api/v1/namespaces/{namespace}/configmaps/settings")
+        )
+        .await
+    );
     // Named, it goes; then the parent says just what is left.
     let mut options = ApplyOptions::default();
     options.plan.may_remove.insert(claim.clone());
@@ -613,4 +641,211 @@ async fn could_not_ask_is_not_absent() {
         .await
         .unwrap_err();
     assert_eq!(Refusal::of(&error).unwrap().code, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_ours_is_not_taken_without_a_set_either() {
+    let client = client().await;
+    let namespace = namespace(&client, "alone").await;
+    let alone = Applier::new(client.clone()).with_namespace(&namespace);
+    let set = yaml("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {k: ours}}");
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+    send(
+        &client,
+        "POST",
+        &path,
+        &json!({"metadata": {"name": "a"}, "data": {"k": "theirs"}}),
+    )
+    .await;
+    let error = alone
+        .apply(&set, &ApplyOptions::default(), &quiet)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let mut options = ApplyOptions::default();
+    options.plan.existing = Existing::Adopt;
+    assert!(
+        alone
+            .apply(&set, &options, &quiet)
+            .await
+            .unwrap()
+            .is_complete()
+    );
+    assert_nothing_to_do(&alone, &set).await;
+    // A member of a set does not leave it by the way.
+    let owner = Applier::new(client.clone())
+        .with_set("demo", &namespace)
+        .with_namespace(&namespace);
+    owner.apply(&set, &options, &quiet).await.unwrap();
+    let plan = alone.plan(&set, &options.plan).await.unwrap();
+    assert!(
+        plan.to_string()
+            .contains("it belongs to another set of objects"),
+        "{plan}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confined_set_refuses_strangers_before_any_write() {
+    let client = client().await;
+    let namespace = namespace(&client, "confined").await;
+    let applier = Applier::new(client)
+        .with_set("demo", &namespace)
+        .with_namespace(&namespace)
+        .confined_to([namespace.as_str()]);
+    let inside = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}";
+    apply(&applier, &yaml(inside)).await;
+    for stranger in [
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: b, namespace: kube-system}}",
+        "{apiVersion: v1, kind: Namespace, metadata: {name: b}}",
+    ] {
+        let set = yaml(&format!("{inside}\n---\n{stranger}"));
+        let error = applier
+            .apply(&set, &ApplyOptions::default(), &quiet)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.causes()[0].contains("test.yaml:3:1"), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_goes_is_said_and_what_needs_a_failure_is_left() {
+    let client = client().await;
+    let namespace = namespace(&client, "leaving").await;
+    let applier = Applier::new(client.clone()).with_namespace(&namespace);
+    // Nothing works off its finalizer here, so it stays on its way out.
+    send(
+        &client,
+        "DELETE",
+        &format!("/api/v1/namespaces/{namespace}"),
+        &json!({}),
+    )
+    .await;
+    let set = yaml("{apiVersion: v1, kind: ServiceAccount, metadata: {name: a}}
+---\n{apiVersion: v1, kind: Pod, metadata: {name: b}, spec: {serviceAccountName: a, containers: [{name: c, image: x}]}}");
+    let report = applier
+        .apply(&set, &ApplyOptions::default(), &quiet)
+        .await
+        .unwrap();
+    let Outcome::Failed(failure) = &report.outcomes[0].1 else {
+        panic!("{report:?}")
+    };
+    assert_eq!(failure.kind, ErrorKind::Conflict);
+    assert!(
+        failure
+            .hint
+            .as_ref()
+            .unwrap()
+            .starts_with("the namespace is being removed"),
+        "{failure:?}"
+    );
+    assert_eq!(
+        report.outcomes[1].1,
+        Outcome::Left(format!("it needs ServiceAccount/a in {namespace}"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_registered_only_when_what_answers_is_ready() {
+    let client = client().await;
+    let namespace = namespace(&client, "hook").await;
+    let set = yaml(&r"
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: NS}, webhooks: [{name: a.NS.io,
+  sideEffects: None, admissionReviewVersions: [v1], rules: [{apiGroups: [NS.io], apiVersions: [v1], operations: [CREATE], resources: [xs]}],
+  clientConfig: {service: {namespace: NS, name: hook}}}]}
+---
+{apiVersion: v1, kind: Service, metadata: {name: hook, namespace: NS}, spec: {selector: {app: hook}, ports: [{port: 443}]}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: hook, namespace: NS}, spec: {selector: {matchLabels: {app: hook}},
+  template: {metadata: {labels: {app: hook}}, spec: {containers: [{name: c, image: x}]}}}}
+".replace("NS", &namespace));
+    let applier = Applier::new(client.clone()).with_set("demo", &namespace);
+    let path = format!(
+        "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{namespace}"
+    );
+    let waits = tokio::sync::Notify::new();
+    let on_event = |event: ApplyEvent| {
+        if let ApplyEvent::Waiting { .. } = event {
+            waits.notify_one();
+        }
+    };
+    let options = ApplyOptions::default();
+    let become_ready = async {
+        waits.notified().await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        assert!(!exists(&client, &path).await);
+        let status = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1});
+        let deployment = format!("/apis/apps/v1/namespaces/{namespace}/deployments/hook/status");
+        send(&client, "PATCH", &deployment, &json!({"status": status})).await;
+    };
+    let (report, ()) = tokio::join!(applier.apply(&set, &options, &on_event), become_ready);
+    assert!(report.unwrap().is_complete());
+    assert!(exists(&client, &path).await);
+    assert_nothing_to_do(&applier, &set).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_is_too_old_is_refused_by_the_server_and_says_by_whom() {
+    let client = client().await;
+    let namespace = namespace(&client, "stale").await;
+    let applier = Applier::new(client.clone())
+        .with_set("demo", &namespace)
+        .with_namespace(&namespace);
+    let set = |value: &str| {
+        yaml(&format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}, data: {{k: {value}}}}}"
+        ))
+    };
+    apply(&applier, &set("one")).await;
+    let prepared = applier
+        .prepare(&set("two"), &PlanOptions::default())
+        .await
+        .unwrap();
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps/a?fieldManager=person");
+    send(&client, "PATCH", &path, &json!({"data": {"k": "three"}})).await;
+    let report = applier
+        .apply_prepared(&prepared, &ApplyOptions::default(), &quiet)
+        .await
+        .unwrap();
+    let Outcome::Failed(failure) = &report.outcomes[0].1 else {
+        panic!("{report:?}")
+    };
+    assert_eq!(failure.kind, ErrorKind::Conflict);
+    assert!(
+        failure.causes[0].contains("person") && failure.causes[0].contains(".data.k"),
+        "{failure:?}"
+    );
+    apply(&applier, &set("two")).await;
+    assert_nothing_to_do(&applier, &set("two")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_versions_of_one_kind_and_five_namespaces_are_compared_in_their_own() {
+    let client = client().await;
+    let home = namespace(&client, "versions").await;
+    let mut text = String::new();
+    for at in 0..5 {
+        let place = namespace(&client, &format!("versions-{at}")).await;
+        let version = if at % 2 == 0 {
+            "autoscaling/v1"
+        } else {
+            "autoscaling/v2"
+        };
+        let metric = if at % 2 == 0 {
+            "targetCPUUtilizationPercentage: 50"
+        } else {
+            "metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]"
+        };
+        text.push_str(&format!(
+            "---\n{{apiVersion: {version}, kind: HorizontalPodAutoscaler, metadata: {{name: a, namespace: {place}}}, spec: {{maxReplicas: 3, \
+             {metric}, scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: a}}}}}}\n"
+        ));
+    }
+    let set = yaml(&text);
+    let applier = Applier::new(client.clone()).with_set("demo", &home);
+    apply(&applier, &set).await;
+    assert_nothing_to_do(&applier, &set).await;
+    let less = yaml(text.split("---\n").nth(1).unwrap());
+    assert_eq!(apply(&applier, &less).await.count(&Outcome::Removed), 4);
 }

@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "helpers of tests fail by panicking, as tests do"
+    clippy::too_many_lines,
+    reason = "helpers of tests fail by panicking, as tests do; a test tells one story"
 )]
 
 mod apply_set;

@@ -95,7 +95,7 @@ pub(crate) fn yaml(text: &str) -> ObjectSet {
     ObjectSet::from_yaml("test.yaml", text).unwrap()
 }
 
-/// ConfigMaps of about 300 bytes.
+/// `ConfigMaps` of about 300 bytes.
 pub(crate) fn config_maps(namespace: &str, count: usize) -> ObjectSet {
     let mut set = ObjectSet::new();
     for at in 0..count {
@@ -130,7 +130,7 @@ pub(crate) async fn assert_nothing_to_do(applier: &Applier, set: &ObjectSet) {
     assert!(plan.is_empty(), "{plan}");
 }
 
-/// The names of all ConfigMaps of a namespace.
+/// The names of all `ConfigMaps` of a namespace.
 pub(crate) async fn names(client: &Client, namespace: &str) -> Vec<String> {
     let found = get(
         client,

@@ -57,7 +57,7 @@ async fn killed_at_any_write_and_run_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_server_is_restarted_in_the_middle() {
+async fn the_api_server_is_restarted_in_the_middle_and_its_store_is_slow() {
     // A server of its own: others must not meet this.
     let cluster = tokio::task::spawn_blocking(TestCluster::start)
         .await
@@ -83,6 +83,24 @@ async fn the_api_server_is_restarted_in_the_middle() {
     assert!(report.retries > 0, "the restart came too late");
     assert_nothing_to_do(&applier, &set).await;
     assert!(names(&client, "default").await.len() > 1500);
+    // Its store does not answer for a while.
+    let store = cluster.etcd_pid().to_string();
+    let signal = move |name: &str| {
+        let sent = std::process::Command::new("kill")
+            .args([name, &store])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    };
+    signal("-STOP");
+    let slow = async {
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        signal("-CONT");
+    };
+    let fewer = config_maps("default", 100);
+    let ((), report) = tokio::join!(slow, apply(&applier, &fewer));
+    assert_eq!(report.count(&Outcome::Removed), 1400);
+    assert_nothing_to_do(&applier, &fewer).await;
     tokio::task::spawn_blocking(move || drop(cluster))
         .await
         .unwrap();
@@ -113,7 +131,7 @@ async fn five_thousand_objects() {
     assert_eq!(names(&client, &namespace).await.len(), 2);
 }
 
-/// Prints the figures for 1,000 ConfigMaps: `cargo test -p mlops-k8s --test it speed -- --nocapture`.
+/// Prints the figures for 1,000 `ConfigMaps`: `cargo test -p mlops-k8s --test it speed -- --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 async fn speed_of_a_thousand_config_maps() {
     let client = client().await;
@@ -132,4 +150,16 @@ async fn speed_of_a_thousand_config_maps() {
         );
     }
     assert!(faults.requests.load(Ordering::Relaxed) <= 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_end_as_one() {
+    let client = client().await;
+    let namespace = namespace(&client, "twins").await;
+    let applier = Applier::new(client.clone()).with_set("demo", &namespace);
+    let set = config_maps(&namespace, 100);
+    let (one, other) = tokio::join!(apply(&applier, &set), apply(&applier, &set));
+    assert!(one.is_complete() && other.is_complete());
+    assert_eq!(names(&client, &namespace).await.len(), 101);
+    assert_nothing_to_do(&applier, &set).await;
 }

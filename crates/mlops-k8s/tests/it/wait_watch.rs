@@ -100,7 +100,7 @@ async fn a_failure_ends_the_wait_at_once_and_time_tells_what_was_seen() {
     )
     .await;
     let started = Instant::now();
-    let long = WaitOptions::new(Duration::from_secs(60));
+    let long = WaitOptions::new(Duration::from_mins(1));
     let error = waiter
         .wait_until_ready(&[id], &long, &silent)
         .await
@@ -124,7 +124,7 @@ async fn gone_watches_and_trouble_are_survived() {
     let faults = Faults::new(20);
     faults.gone.store(2, Ordering::Relaxed);
     let waiter = Waiter::new(client_with(&faults).await);
-    let options = WaitOptions::new(Duration::from_secs(60));
+    let options = WaitOptions::new(Duration::from_mins(1));
     let change = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         report(&client, &id, ready()).await;
@@ -138,7 +138,7 @@ async fn gone_watches_and_trouble_are_survived() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         send(&client, "DELETE", &path, &json!({})).await;
     };
-    let (done, _) = tokio::join!(waiter.wait_until_gone(&ids, &options, &silent), remove);
+    let (done, ()) = tokio::join!(waiter.wait_until_gone(&ids, &options, &silent), remove);
     done.unwrap();
 }
 
@@ -172,7 +172,7 @@ async fn a_kind_may_have_a_rule_of_its_own() {
         )
         .await;
     };
-    let (done, _) = tokio::join!(waiter.wait_until_ready(&id, &options, &silent), change);
+    let (done, ()) = tokio::join!(waiter.wait_until_ready(&id, &options, &silent), change);
     done.unwrap();
     send(
         &client,

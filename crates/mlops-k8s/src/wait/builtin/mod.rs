@@ -194,7 +194,7 @@ fn pod_waits(json: &Value) -> String {
     let containers = ["/status/initContainerStatuses", "/status/containerStatuses"];
     let containers = containers
         .iter()
-        .flat_map(|path| json.pointer(path).and_then(Value::as_array))
+        .filter_map(|path| json.pointer(path).and_then(Value::as_array))
         .flatten();
     for container in containers {
         let reason = text(container, "/state/waiting/reason");

@@ -3,9 +3,9 @@ use serde_json::{Value, json};
 use crate::objects::GroupKind;
 use crate::wait::{ReadyRules, status_of};
 
-fn seen(kind: &str, json: Value) -> String {
+fn seen(kind: &str, json: &Value) -> String {
     let kind: GroupKind = kind.parse().unwrap();
-    status_of(&kind, &json, &ReadyRules::default()).to_string()
+    status_of(&kind, json, &ReadyRules::default()).to_string()
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn deployments() {
     let status = |spec: Value, status: Value| {
         seen(
             "Deployment.apps",
-            json!({"metadata": {"generation": 2}, "spec": spec, "status": status}),
+            &json!({"metadata": {"generation": 2}, "spec": spec, "status": status}),
         )
     };
     let ready = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
@@ -47,7 +47,7 @@ fn the_other_workloads() {
     let set = |status: Value| {
         seen(
             "StatefulSet.apps",
-            json!({"spec": {"replicas": 2}, "status": status}),
+            &json!({"spec": {"replicas": 2}, "status": status}),
         )
     };
     assert_eq!(
@@ -60,7 +60,7 @@ fn the_other_workloads() {
         set(rolled),
         "in progress: 1 of 2 replicas are of the new version"
     );
-    let daemons = |status: Value| seen("DaemonSet.apps", json!({"status": status}));
+    let daemons = |status: Value| seen("DaemonSet.apps", &json!({"status": status}));
     let some = json!({"observedGeneration": 1, "desiredNumberScheduled": 3, "currentNumberScheduled": 3,
         "updatedNumberScheduled": 3, "numberAvailable": 2});
     assert_eq!(
@@ -68,7 +68,7 @@ fn the_other_workloads() {
         "in progress: 2 of 3 nodes have a pod that is available"
     );
     assert_eq!(daemons(json!({"observedGeneration": 1})), "ready");
-    let job = |status: Value| seen("Job.batch", json!({"status": status}));
+    let job = |status: Value| seen("Job.batch", &json!({"status": status}));
     assert_eq!(
         job(json!({"active": 1})),
         "in progress: 1 pods run, 0 have failed"
@@ -77,7 +77,7 @@ fn the_other_workloads() {
         job(json!({"conditions": [{"type": "Complete", "status": "True"}]})),
         "ready"
     );
-    let pod = |status: Value| seen("Pod", json!({"status": status}));
+    let pod = |status: Value| seen("Pod", &json!({"status": status}));
     assert_eq!(
         pod(
             json!({"phase": "Pending", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]})
@@ -96,45 +96,45 @@ fn what_has_phases_and_conditions() {
     assert_eq!(
         seen(
             "PersistentVolumeClaim",
-            json!({"status": {"phase": "Pending"}})
+            &json!({"status": {"phase": "Pending"}})
         ),
         "in progress: its phase is Pending"
     );
     assert_eq!(
         seen(
             "PersistentVolumeClaim",
-            json!({"status": {"phase": "Lost"}})
+            &json!({"status": {"phase": "Lost"}})
         ),
         "failed: its phase is Lost"
     );
     assert_eq!(
-        seen("Service", json!({"spec": {"type": "LoadBalancer"}})),
+        seen("Service", &json!({"spec": {"type": "LoadBalancer"}})),
         "in progress: its load balancer has no address"
     );
     assert_eq!(
-        seen("Service", json!({"spec": {"type": "ClusterIP"}})),
+        seen("Service", &json!({"spec": {"type": "ClusterIP"}})),
         "ready"
     );
     let names = json!({"status": {"conditions": [{"type": "NamesAccepted", "status": "False", "reason": "MultipleNamesNotAllowed"}]}});
     assert_eq!(
-        seen("CustomResourceDefinition.apiextensions.k8s.io", names),
+        seen("CustomResourceDefinition.apiextensions.k8s.io", &names),
         "failed: MultipleNamesNotAllowed"
     );
     assert_eq!(
         seen(
             "PodDisruptionBudget.policy",
-            json!({"status": {"observedGeneration": 1, "currentHealthy": 1, "desiredHealthy": 2}})
+            &json!({"status": {"observedGeneration": 1, "currentHealthy": 1, "desiredHealthy": 2}})
         ),
         "in progress: 1 of 2 pods are healthy"
     );
-    assert_eq!(seen("ConfigMap", json!({})), "ready");
+    assert_eq!(seen("ConfigMap", &json!({})), "ready");
 }
 
 #[test]
 fn custom_kinds_by_their_conditions() {
     let with = |kind: &str, status: &str| {
         let conditions = json!([{"type": kind, "status": status, "message": "m\u{1b}[2J"}]);
-        seen("Thing.x.io", json!({"status": {"conditions": conditions}}))
+        seen("Thing.x.io", &json!({"status": {"conditions": conditions}}))
     };
     assert_eq!(with("Ready", "True"), "ready");
     assert_eq!(with("Ready", "Unknown"), "in progress: m\u{fffd}[2J");
@@ -142,7 +142,7 @@ fn custom_kinds_by_their_conditions() {
     assert_eq!(with("Reconciling", "True"), "in progress: m\u{fffd}[2J");
     let leaving = json!({"metadata": {"deletionTimestamp": "now", "finalizers": ["x.io/hold"]}});
     assert_eq!(
-        seen("Thing.x.io", leaving),
+        seen("Thing.x.io", &leaving),
         "being removed: held by the finalizer x.io/hold"
     );
 }

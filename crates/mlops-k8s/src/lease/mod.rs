@@ -5,7 +5,8 @@
 //! writing before that moment: its guard is valid only until a part of the duration before the last renewal that
 //! reached the server runs out, whatever the reason why no other did.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod guard;
+
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -15,7 +16,8 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object};
 use mlops_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
-use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use guard::LeaseGuard;
 
 use crate::http::{Call, ask, find};
 
@@ -189,111 +191,11 @@ impl LeaseOptions {
                     }
                 }
                 Ok(Some(Err(_))) => {}
-                Ok(None) => return Ok(last.version),
-            }
-        }
-    }
-
-    fn guard(self, client: &kube::Client, held: Held) -> LeaseGuard {
-        let token = held.transitions;
-        let state = Arc::new(Mutex::new(State {
-            valid_until: self.valid_until(held.started),
-            lost: None,
-        }));
-        let stop = CancellationToken::new();
-        let guard = LeaseGuard {
-            inner: Arc::new(Inner {
-                state: Arc::clone(&state),
-                token,
-                _stop: stop.clone().drop_guard(),
-            }),
-        };
-        let client = client.clone();
-        tokio::spawn(async move {
-            let version = stop
-                .run_until_cancelled(self.renew(&client, held.version.clone(), token, &state))
-                .await;
-            if version.is_none() {
-                self.release(&client).await;
-            }
-        });
-        guard
-    }
-
-    /// Until when writes may begin after a renewal that began at a moment: a quarter of the duration is left to those
-    /// that are on their way.
-    fn valid_until(&self, renewed: Instant) -> Instant {
-        renewed + self.duration * 3 / 4
-    }
-
-    /// Renews until somebody else has the lease.
-    async fn renew(
-        &self,
-        client: &kube::Client,
-        mut version: String,
-        token: u64,
-        state: &Mutex<State>,
-    ) {
-        let pause = self.duration / 4;
-        let doing = || self.doing("renew");
-        loop {
-            tokio::time::sleep(pause).await;
-            let metadata =
-                json!({"name": self.name, "namespace": self.namespace, "resourceVersion": version});
-            let started = Instant::now();
-            let body = self.body(&metadata, token, None);
-            let answer = ask(client, &Call::put(self.path(true), &body), &doing).await;
-            let answer = match answer {
-                // An answer that was lost leaves another version behind: it may be our own.
-                Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {
-                    match find(client, &Call::get(self.path(true)), &doing).await {
-                        Ok(Some(found)) if Other::of(&found).is(&self.holder, token) => {
-                            Other::of(&found).version.clone_into(&mut version);
-                            continue;
-                        }
-                        Ok(found) => {
-                            let holder =
-                                found.map_or("nobody".to_owned(), |found| Other::of(&found).holder);
-                            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                            state.lost = Some(crate::error::printable(&holder));
-                            return;
-                        }
-                        Err(error) => Err(error),
-                    }
-                }
-                answer => answer,
-            };
-            match answer {
-                Ok(renewed) => {
-                    Held::of(&renewed, started).version.clone_into(&mut version);
-                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                    state.valid_until = self.valid_until(started);
-                }
-                // The guard runs out by itself unless another attempt succeeds in time.
-                Err(error) => {
-                    tracing::warn!(error = %error, causes = ?error.causes(), "a lease was not renewed")
+                Ok(None) => {
+                    return Err(Error::new(ErrorKind::Failed, self.doing("watch"))
+                        .with_source("the watch ended"));
                 }
             }
-        }
-    }
-
-    /// Gives the lease back, so that the next need not wait. When that fails it runs out.
-    async fn release(&self, client: &kube::Client) {
-        let doing = || self.doing("give back");
-        let Ok(Some(found)) = find(client, &Call::get(self.path(true)), &doing).await else {
-            return;
-        };
-        let other = Other::of(&found);
-        if other.holder != self.holder {
-            return;
-        }
-        let metadata = json!({"name": self.name, "namespace": self.namespace, "resourceVersion": other.version});
-        let mut body = self.body(&metadata, other.transitions, None);
-        if let Some(spec) = body.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.insert("holderIdentity".to_owned(), Value::from(""));
-        }
-        if let Err(error) = ask(client, &Call::put(self.path(true), &body), &doing).await {
-            tracing::debug!(error = %error, "a lease was not given back");
         }
     }
 }
@@ -348,72 +250,5 @@ impl Other {
 
     fn is(&self, holder: &str, transitions: u64) -> bool {
         self.holder == holder && self.transitions == transitions
-    }
-}
-
-struct State {
-    valid_until: Instant,
-    lost: Option<String>,
-}
-
-struct Inner {
-    state: Arc<Mutex<State>>,
-    token: u64,
-    _stop: DropGuard,
-}
-
-/// A lease that is held. Clones share it; it is given back when the last one is dropped.
-///
-/// ```no_run
-/// # async fn example(client: kube::Client) -> mlops_core::Result<()> {
-/// use std::time::Duration;
-/// use mlops_k8s::{Applier, LeaseOptions};
-///
-/// let lease = LeaseOptions::new("demo", "models", "build-7.example.org-4711")
-///     .with_wait(Duration::from_secs(60))
-///     .acquire(&client)
-///     .await?;
-/// let applier = Applier::new(client).with_set("demo", "models").with_lease(lease);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct LeaseGuard {
-    inner: Arc<Inner>,
-}
-
-impl std::fmt::Debug for LeaseGuard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LeaseGuard")
-            .field("token", &self.inner.token)
-            .finish_non_exhaustive()
-    }
-}
-
-impl LeaseGuard {
-    /// The fencing token: larger for each later holder.
-    pub fn token(&self) -> u64 {
-        self.inner.token
-    }
-
-    /// Whether a write may begin now.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Conflict`] when another has the lease, or may have it soon because it could not be renewed.
-    pub fn check(&self) -> Result<()> {
-        let state = self
-            .inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let cause = match &state.lost {
-            Some(holder) => format!("`{holder}` has the lease now"),
-            None if Instant::now() >= state.valid_until => {
-                "the lease could not be renewed in time".to_owned()
-            }
-            None => return Ok(()),
-        };
-        Err(Error::new(ErrorKind::Conflict, "write under a lease").with_source(cause))
     }
 }

@@ -1,21 +1,24 @@
 //! What is there: one paged LIST for each kind, all at once.
 
+mod list;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
-use mlops_core::{Error, ErrorKind, Failure, Result};
+use mlops_core::{Failure, Result};
 use serde_json::Value;
+
+use list::{Query, list, list_members};
 
 use crate::apply::{PART_OF, Parent};
 use crate::discovery::{Kind, Kinds, Lookup, Scope};
-use crate::http::{Call, METADATA_OF_LIST, ask, find};
+use crate::http::{Call, find};
+use crate::managed::{Step, managers};
 use crate::objects::{GroupKind, ObjectId, Wanted};
 
-/// Objects in one page of a LIST.
-const PAGE: usize = 500;
 /// Requests in flight.
 const AT_ONCE: usize = 16;
 /// Up to this many objects are asked for by name; more by a list of names of their namespace.
@@ -57,7 +60,7 @@ pub enum Finding {
     Found(Box<Live>),
     /// The server says that it is not there.
     Absent,
-    /// The server has no such kind yet; a CustomResourceDefinition of the set will make it.
+    /// The server has no such kind yet; a `CustomResourceDefinition` of the set will make it.
     NoSuchKind,
     /// The server could not be asked.
     Unknown(Failure),
@@ -102,14 +105,6 @@ impl Observation {
     }
 }
 
-/// One LIST to make.
-struct Query {
-    kind: Kind,
-    namespace: Option<String>,
-    selector: Option<String>,
-    is_metadata: bool,
-}
-
 /// Looks for the objects that are wanted, and for all members of a set.
 pub(crate) async fn observe(
     client: &kube::Client,
@@ -137,49 +132,12 @@ async fn find_members(
     part_of: &str,
     observation: &mut Observation,
 ) -> Result<()> {
-    let mut places: BTreeMap<GroupKind, (Kind, BTreeSet<String>, bool)> = BTreeMap::new();
-    for object in wanted.iter().filter(|object| !object.kind.is_of_set) {
-        let entry = places.entry(object.kind.group_kind());
-        let (_, namespaces, _) =
-            entry.or_insert_with(|| (object.kind.clone(), BTreeSet::new(), true));
-        namespaces.extend(object.id.namespace.clone());
-    }
-    if let Some(parent) = &observation.parent {
-        for group_kind in &parent.group_kinds {
-            let kind = match kinds.find_any_version(group_kind) {
-                Lookup::Known(kind) if !kind.is_of_set => kind.clone(),
-                // Its objects went with it.
-                Lookup::Known(_) | Lookup::NoSuchKind => continue,
-                Lookup::Unknown(failure) => return Err(failure.to_error()),
-            };
-            let entry = places.entry(group_kind.clone());
-            let (_, namespaces, _) = entry.or_insert_with(|| (kind, BTreeSet::new(), false));
-            namespaces.extend(parent.namespaces.iter().cloned());
-        }
-    }
-    let queries = places
-        .into_values()
-        .flat_map(|(kind, namespaces, is_wanted)| {
-            let namespaces: Vec<Option<String>> =
-                if kind.scope == Scope::Cluster || namespaces.len() > NAMESPACES_ALONE {
-                    vec![None]
-                } else {
-                    namespaces.into_iter().map(Some).collect()
-                };
-            namespaces.into_iter().map(move |namespace| Query {
-                kind: kind.clone(),
-                namespace,
-                selector: Some(format!("{PART_OF}={part_of}")),
-                // A StatefulSet says in its spec what its removal takes along.
-                is_metadata: !is_wanted && kind.kind != "StatefulSet",
-            })
-        });
-    let queries: Vec<Query> = queries.collect();
+    let queries = queries(kinds, wanted, part_of, observation)?;
     let by_id: HashMap<&ObjectId, &Wanted> =
         wanted.iter().map(|wanted| (&wanted.id, wanted)).collect();
     let asked: Vec<BoxFuture<'_, _>> = queries
         .iter()
-        .map(|query| async move { (query, list(client, query).await) }.boxed())
+        .map(|query| async move { (query, list_members(client, query).await) }.boxed())
         .collect();
     let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
     while let Some((query, answer)) = answers.next().await {
@@ -187,17 +145,107 @@ async fn find_members(
             let Some(id) = id_of(&query.kind, &json) else {
                 continue;
             };
-            if by_id.contains_key(&id) {
+            if let Some(wanted) = by_id.get(&id) {
+                if wanted.kind.version != query.kind.version {
+                    continue;
+                }
                 observation
                     .found
                     .insert(id, Finding::Found(Box::new(Live(json))));
-            } else {
+            } else if is_applied_member(&json) {
                 let kind = query.kind.clone();
                 observation.unwanted.insert(id, Member { kind, json });
             }
         }
     }
     Ok(())
+}
+
+/// One LIST for each kind that is wanted or that the parent names, in each of its namespaces.
+fn queries(
+    kinds: &Kinds,
+    wanted: &[Wanted],
+    part_of: &str,
+    observation: &Observation,
+) -> Result<Vec<Query>> {
+    // An object is compared in the version that it is written in: kinds of two versions are listed in both.
+    let mut places: BTreeMap<(GroupKind, String), (Kind, BTreeSet<String>)> = BTreeMap::new();
+    for object in wanted.iter().filter(|object| !object.kind.is_of_set) {
+        let key = (object.kind.group_kind(), object.kind.version.clone());
+        let entry = places.entry(key);
+        let (_, namespaces) = entry.or_insert_with(|| (object.kind.clone(), BTreeSet::new()));
+        namespaces.extend(object.id.namespace.clone());
+    }
+    let mut unwanted: Vec<(Kind, BTreeSet<String>)> = Vec::new();
+    let parent = observation.parent.iter();
+    for (parent, group_kind) in
+        parent.flat_map(|parent| parent.group_kinds.iter().map(move |kind| (parent, kind)))
+    {
+        let same = places
+            .iter_mut()
+            .find(|((found, _), _)| found == group_kind);
+        if let Some((_, (_, namespaces))) = same {
+            namespaces.extend(parent.namespaces.iter().cloned());
+            continue;
+        }
+        match kinds.find_any_version(group_kind) {
+            Lookup::Known(kind) if !kind.is_of_set => {
+                unwanted.push((kind.clone(), parent.namespaces.clone()));
+            }
+            // Its objects went with it.
+            Lookup::Known(_) | Lookup::NoSuchKind => {}
+            Lookup::Unknown(failure) => return Err(failure.to_error()),
+        }
+    }
+    let wanted = places
+        .into_values()
+        .map(|(kind, namespaces)| (kind, namespaces, true));
+    let unwanted = unwanted
+        .into_iter()
+        .map(|(kind, namespaces)| (kind, namespaces, false));
+    let places = wanted.chain(unwanted);
+    Ok(places
+        .flat_map(|(kind, namespaces, is_wanted)| of_kind(&kind, &namespaces, is_wanted, part_of))
+        .collect())
+}
+
+/// The lists of a kind.
+fn of_kind(
+    kind: &Kind,
+    namespaces: &BTreeSet<String>,
+    is_wanted: bool,
+    part_of: &str,
+) -> Vec<Query> {
+    let all = || Query {
+        kind: kind.clone(),
+        namespace: None,
+        namespaces: BTreeSet::new(),
+        selector: Some(format!("{PART_OF}={part_of}")),
+        // A StatefulSet says in its spec what its removal takes along.
+        is_metadata: !is_wanted && kind.kind != "StatefulSet",
+    };
+    if kind.scope == Scope::Cluster || namespaces.len() > NAMESPACES_ALONE {
+        return vec![Query {
+            namespaces: namespaces.clone(),
+            ..all()
+        }];
+    }
+    let alone = namespaces.iter().map(|namespace| Query {
+        namespace: Some(namespace.clone()),
+        ..all()
+    });
+    alone.collect()
+}
+
+/// Whether the label was applied, by whichever tool. Controllers copy labels of an object to what they make for it, such
+/// as the slices of a Service: those are no members.
+fn is_applied_member(json: &Value) -> bool {
+    let label = [
+        Step::Field("metadata"),
+        Step::Field("labels"),
+        Step::Field(PART_OF),
+    ];
+    managers(json).any(|manager| manager.is_apply && manager.owns(&label))
 }
 
 /// Looks for wanted objects that are no members.
@@ -277,6 +325,7 @@ async fn names_beside(client: &kube::Client, objects: &[&Wanted]) -> Result<BTre
     let query = Query {
         kind: first.kind.clone(),
         namespace: first.id.namespace.clone(),
+        namespaces: BTreeSet::new(),
         selector: None,
         is_metadata: true,
     };
@@ -296,69 +345,4 @@ fn id_of(kind: &Kind, json: &Value) -> Option<ObjectId> {
         namespace,
         text("/metadata/name")?,
     ))
-}
-
-/// All pages of a LIST. When a page's place in the list has expired, the list is begun again, once.
-async fn list(client: &kube::Client, query: &Query) -> Result<Vec<Value>> {
-    match list_pages(client, query).await {
-        Err(error) if error.kind() == ErrorKind::Changed => list_pages(client, query).await,
-        answer => answer,
-    }
-}
-
-async fn list_pages(client: &kube::Client, query: &Query) -> Result<Vec<Value>> {
-    let doing = || {
-        let place = query
-            .namespace
-            .as_deref()
-            .map_or(String::new(), |name| format!(" in {name}"));
-        format!("list `{}`{place}", query.kind.group_kind())
-    };
-    let mut items = Vec::new();
-    let mut token = String::new();
-    loop {
-        let mut path = format!(
-            "{}?limit={PAGE}",
-            query.kind.path(query.namespace.as_deref(), None)
-        );
-        if let Some(selector) = &query.selector {
-            path = format!("{path}&labelSelector={}", escape(selector));
-        }
-        if !token.is_empty() {
-            path = format!("{path}&continue={}", escape(&token));
-        }
-        let mut call = Call::get(path);
-        if query.is_metadata {
-            call = call.accepting(METADATA_OF_LIST);
-        }
-        let mut answer = ask(client, &call, &doing).await?;
-        match answer.get_mut("items").map(Value::take) {
-            Some(Value::Array(page)) => items.extend(page),
-            Some(Value::Null) => {}
-            _ => {
-                return Err(
-                    Error::new(ErrorKind::Protocol, doing()).with_source("the answer is no list")
-                );
-            }
-        }
-        let next = answer.pointer("/metadata/continue").and_then(Value::as_str);
-        match next.filter(|next| !next.is_empty()) {
-            Some(next) => next.clone_into(&mut token),
-            None => return Ok(items),
-        }
-    }
-}
-
-/// A value in a query. Tokens and selectors are of few characters.
-pub(crate) fn escape(text: &str) -> String {
-    use fmt::Write as _;
-    text.bytes().fold(String::new(), |mut escaped, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a text cannot fail.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-        escaped
-    })
 }
