@@ -50,7 +50,7 @@ pub(crate) fn check(seen: &BTreeMap<CauseCode, Seen>) {
     clippy::disallowed_methods,
     reason = "a test is told by its environment to write what it would compare"
 )]
-fn updates() -> bool {
+pub(crate) fn updates() -> bool {
     std::env::var("MLOPS_UPDATE").is_ok_and(|value| value == "1")
 }
 

@@ -9,6 +9,7 @@
 
 mod explain_causes;
 mod explain_page;
+mod explain_recorded;
 mod explain_stage;
 mod explain_until;
 mod preflight;
