@@ -96,6 +96,7 @@ async fn play(kubeconfig: &std::path::Path, text: &str) -> BTreeMap<CauseCode, S
     let work = async {
         // The first case holds what others need.
         join_all(set).await;
+        stage.wait_until_nodes_count().await;
         join_all(cases.iter().skip(1).map(|case| stage.set(case))).await;
         join_all(cases.iter().map(|case| explained(&stage, kubeconfig, case))).await
     };

@@ -131,6 +131,31 @@ impl Stage {
         }
     }
 
+    /// A node that was just made counts as not ready until a controller has looked at it.
+    pub(crate) async fn wait_until_nodes_count(&self) {
+        let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.client.clone());
+        let made = kube::api::ListParams::default().labels(&format!("why-run={}", self.run));
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let value = serde_json::to_value(nodes.list(&made).await.unwrap().items).unwrap();
+            let waits = |node: &Value| {
+                let ready = &node["status"]["conditions"][0]["status"] == "True";
+                ready
+                    && node["spec"]["taints"]
+                        .to_string()
+                        .contains("node.kubernetes.io/not-ready")
+            };
+            if !value.as_array().unwrap().iter().any(waits) {
+                return;
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "nodes stay not ready: {value}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Policies, webhooks and quotas come into force some moments after they were made.
     async fn wait_until_pods_are_refused(&self, namespace: &str) {
         let pod = serde_json::json!({

@@ -14,6 +14,9 @@ mod search;
 mod volumes;
 mod workloads;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use readiness::is_ready;
 pub(crate) use refusal::judge_refusal;
 pub(crate) use search::reach;

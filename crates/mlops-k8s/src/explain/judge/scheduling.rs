@@ -96,10 +96,12 @@ fn verdict<'a>(scene: &Scene<'a>) -> Option<(&'a str, Evidence)> {
 fn reasons(message: &str) -> &str {
     let ends = [" no new claims to deallocate", " preemption: "].map(|text| message.find(text));
     let end = ends.into_iter().flatten().min().unwrap_or(message.len());
-    message
+    let reasons = message
         .get(..end)
         .unwrap_or(message)
-        .trim_end_matches([' ', ',', '.'])
+        .trim_end_matches([' ', ',', '.']);
+    // The scheduler of 1.35 ends a verdict so that it has no node for.
+    reasons.strip_suffix(". not found").unwrap_or(reasons)
 }
 
 fn says(scene: &Scene<'_>, any_of: &[&str]) -> Option<Finding> {
