@@ -283,8 +283,8 @@ impl Object {
                 .all(|(key, value)| labels.get(key) == Some(value))
     }
 
-    /// Another object of its namespace, in the core group.
+    /// Another object of its namespace, in the core group. Its name may be cut out of somebody's text.
     pub(crate) fn neighbour(&self, kind: &str, name: &str) -> ObjectRef {
-        ObjectRef::new("v1", kind, self.id.namespace.as_deref(), name)
+        ObjectRef::new("v1", kind, self.id.namespace.as_deref(), &clean(name))
     }
 }

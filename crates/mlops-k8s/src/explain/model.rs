@@ -255,7 +255,12 @@ impl fmt::Display for Evidence {
                     .try_for_each(|line| write!(f, "\n  | {}", clean(line)))
             }
             Self::Field { about, path, value } => {
-                write!(f, "{about}: {} is {}", clean(path), clean(value))
+                let value = if value.is_empty() {
+                    "\"\"".to_owned()
+                } else {
+                    clean(value)
+                };
+                write!(f, "{about}: {} is {value}", clean(path))
             }
             Self::Missing { object } => write!(f, "{object} is not there"),
             Self::Answer { message } => write!(f, "the server answered: {}", clean(message)),

@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use mlops_k8s::explain::{Cause, CauseCode, Explanation, explain_until};
+use mlops_k8s::explain::{Cause, CauseCode, Explanation, ObjectRef, explain_until, gather, judge};
 use mlops_testkit::kubernetes::{TestCluster, TestNode};
 
 use crate::explain_page::{self, Seen};
+use crate::explain_recorded;
 use crate::explain_stage::{Case, PATIENCE, Stage, client_of};
 
 /// Faults that need pods which run.
-const ON_NODE: &str = include_str!("explain_on_node.yaml");
+pub(crate) const ON_NODE: &str = include_str!("explain_on_node.yaml");
 
 /// Faults that an API server shows alone.
-const ON_SERVER: &str = include_str!("explain_on_server.yaml");
+pub(crate) const ON_SERVER: &str = include_str!("explain_on_server.yaml");
 
-fn cases(text: &str) -> Vec<Case> {
+pub(crate) fn cases(text: &str) -> Vec<Case> {
     serde_saphyr::from_str(text).unwrap()
 }
 
@@ -30,7 +31,7 @@ fn all(explanation: &Explanation) -> impl Iterator<Item = &Cause> {
 }
 
 /// The cause of the case, if the explanation is complete.
-fn wanted<'a>(case: &Case, explanation: &'a Explanation) -> Option<&'a Cause> {
+pub(crate) fn wanted<'a>(case: &Case, explanation: &'a Explanation) -> Option<&'a Cause> {
     let first = case.first.as_deref().unwrap_or(&case.code);
     let starts = explanation
         .cause
@@ -61,9 +62,10 @@ async fn explained(
     let cause = wanted(case, &explanation)
         .ok_or("it was there a moment ago")?
         .clone();
-    let ready = explanation.ready;
-    // A claim that waits for its first pod is not ready, and nothing else here may be.
-    if ready {
+    if explain_page::updates() {
+        record(&client, case, &subject, &stage.namespace(case)).await;
+    }
+    if explanation.ready {
         return Err(format!("{}: called ready: {explanation}", case.code));
     }
     Ok(Seen {
@@ -71,6 +73,19 @@ async fn explained(
         cause,
         namespace: stage.namespace(case),
     })
+}
+
+/// Keeps the facts of a case for `explain_recorded`, as soon as they show the cause again.
+async fn record(client: &kube::Client, case: &Case, subject: &ObjectRef, namespace: &str) {
+    for _ in 0..200 {
+        let facts = gather(client, subject).await.unwrap();
+        if wanted(case, &judge(&facts)).is_some() {
+            explain_recorded::keep(case, facts, namespace);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{} does not show again", case.code);
 }
 
 /// Sets all cases, explains them side by side, and clears away whatever came of it.
@@ -81,6 +96,7 @@ async fn play(kubeconfig: &std::path::Path, text: &str) -> BTreeMap<CauseCode, S
     let work = async {
         // The first case holds what others need.
         join_all(set).await;
+        stage.wait_until_nodes_count().await;
         join_all(cases.iter().skip(1).map(|case| stage.set(case))).await;
         join_all(cases.iter().map(|case| explained(&stage, kubeconfig, case))).await
     };
@@ -117,4 +133,7 @@ async fn every_cause_is_provoked_and_explained_and_the_page_tells_of_it() {
     assert!(seen.len() >= 40, "only {} causes on the node", seen.len());
     seen.extend(play(&server, ON_SERVER).await);
     explain_page::check(&seen);
+    if explain_page::updates() {
+        explain_recorded::forget_others(&seen);
+    }
 }

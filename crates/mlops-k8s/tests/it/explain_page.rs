@@ -50,7 +50,7 @@ pub(crate) fn check(seen: &BTreeMap<CauseCode, Seen>) {
     clippy::disallowed_methods,
     reason = "a test is told by its environment to write what it would compare"
 )]
-fn updates() -> bool {
+pub(crate) fn updates() -> bool {
     std::env::var("MLOPS_UPDATE").is_ok_and(|value| value == "1")
 }
 
@@ -101,10 +101,7 @@ fn steady_line(line: &str) -> String {
         rest = after;
     }
     steady.push_str(rest);
-    for count in ["times", "restarts"] {
-        steady = without_count(&steady, count);
-    }
-    steady
+    without_counts(&steady)
 }
 
 fn is_of_word(c: char) -> bool {
@@ -154,22 +151,27 @@ fn steady_word(word: &str) -> String {
     if cut { format!("{kept}-…") } else { kept }
 }
 
-/// `(3 times)`, `restarts 3`: how often is different each time.
-fn without_count(line: &str, word: &str) -> String {
-    match word {
-        "times" => match (line.rfind(" ("), line.ends_with(" times)")) {
-            (Some(start), true) => line[..start].to_owned(),
-            _ => line.replace(" once", " again").to_owned(),
-        },
-        _ => match line.find(", restarts ") {
-            Some(start) => {
-                let rest = &line[start + ", restarts ".len()..];
-                let end = rest
-                    .find(|c: char| !c.is_ascii_digit())
-                    .unwrap_or(rest.len());
-                format!("{}{}", &line[..start], &rest[end..])
-            }
-            None => line.to_owned(),
-        },
+/// How often something happened, and how much a machine has, is different each time.
+fn without_counts(line: &str) -> String {
+    let mut line = match (line.rfind(" ("), line.ends_with(" times)")) {
+        (Some(start), true) => line[..start].to_owned(),
+        _ => line.to_owned(),
+    };
+    for (before, shown) in [
+        (", restarts ", ""),
+        ("used: ", "used: …"),
+        ("capacity: ", "capacity: …"),
+    ] {
+        if let Some(start) = line.find(before) {
+            let rest = &line[start + before.len()..];
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            line = format!("{}{shown}{}", &line[..start], &rest[end..]);
+        }
+    }
+    match line.find(", started again ") {
+        Some(start) => format!("{}, started again …", &line[..start]),
+        None => line,
     }
 }

@@ -33,9 +33,21 @@ pub(crate) struct Case {
     /// What is created, in order. `NS` and `RUN` stand for the namespace and a name of this run.
     #[serde(default)]
     pub(crate) objects: Vec<Value>,
+    /// Whether the objects before the last must first have come into force, so that no pod is taken any more.
+    #[serde(default)]
+    pub(crate) pods: Pods,
     /// What is removed after that.
     #[serde(default)]
     pub(crate) removed: Option<Subject>,
+}
+
+/// Whether pods are taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Pods {
+    #[default]
+    Taken,
+    Refused,
 }
 
 /// An object by its names, in the namespace of its case.
@@ -106,13 +118,62 @@ impl Stage {
         let mut labels = case.labels.clone();
         labels.insert("why".to_owned(), namespace.clone().into());
         self.create_namespace(&namespace, &labels).await;
-        for object in &case.objects {
+        for (index, object) in case.objects.iter().enumerate() {
+            if case.pods == Pods::Refused && index + 1 == case.objects.len() {
+                self.wait_until_pods_are_refused(&namespace).await;
+            }
             self.create(object, &namespace).await;
         }
         if let Some(removed) = &case.removed {
             let name = self.fill(&removed.name, &namespace);
             let (api, _) = self.api(&removed.api_version, &removed.kind, &namespace);
             api.delete(&name, &DeleteParams::default()).await.unwrap();
+        }
+    }
+
+    /// A node that was just made counts as not ready until a controller has looked at it.
+    pub(crate) async fn wait_until_nodes_count(&self) {
+        let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.client.clone());
+        let made = kube::api::ListParams::default().labels(&format!("why-run={}", self.run));
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let value = serde_json::to_value(nodes.list(&made).await.unwrap().items).unwrap();
+            let waits = |node: &Value| {
+                let ready = &node["status"]["conditions"][0]["status"] == "True";
+                ready
+                    && node["spec"]["taints"]
+                        .to_string()
+                        .contains("node.kubernetes.io/not-ready")
+            };
+            if !value.as_array().unwrap().iter().any(waits) {
+                return;
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "nodes stay not ready: {value}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Policies, webhooks and quotas come into force some moments after they were made.
+    async fn wait_until_pods_are_refused(&self, namespace: &str) {
+        let pod = serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "try" },
+            "spec": { "containers": [{ "name": "try", "image": "localhost/busybox:1" }] },
+        });
+        let (pod, api) = self.read(&pod, namespace);
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while api.create(&dry_run, &pod).await.is_ok() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "pods are still taken in {namespace}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -10,6 +10,7 @@
 mod apply_set;
 mod explain_causes;
 mod explain_page;
+mod explain_recorded;
 mod explain_stage;
 mod explain_until;
 mod lease_holding;

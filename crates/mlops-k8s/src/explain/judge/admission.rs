@@ -24,8 +24,12 @@ fn refused_create(scene: &Scene<'_>) -> Option<Finding> {
         .facts
         .events_of(scene.object)
         .find(|event| event.reason == "FailedCreate")?;
-    let (code, finding) = judge_refusal(&failed.message)
-        .unwrap_or_else(|| (CauseCode::CreateRefused, Finding::new(&failed.message)));
+    let message = failed
+        .message
+        .strip_prefix("Error creating: ")
+        .unwrap_or(&failed.message);
+    let (code, finding) =
+        judge_refusal(message).unwrap_or_else(|| (CauseCode::CreateRefused, Finding::new(message)));
     Some(
         finding
             .with_code(code)

@@ -65,7 +65,7 @@ fn failed(scene: &Scene<'_>) -> Option<Finding> {
         if let Some(event) = ended_by_probe(scene, &container, code) {
             let finding = Finding::new(&event.message)
                 .with_code(code)
-                .with([event.evidence(), container.evidence()]);
+                .with([event.evidence()]);
             return Some(finding);
         }
     }
@@ -248,5 +248,5 @@ fn probe(scene: &Scene<'_>, code: CauseCode) -> Option<Finding> {
         .filter(waiting)
         .find(|container| !is_failing(scene, container))?;
     let event = unhealthy(scene, &container, code)?;
-    Some(Finding::new(&event.message).with([event.evidence(), container.evidence()]))
+    Some(Finding::new(&event.message).with([event.evidence()]))
 }

@@ -14,6 +14,9 @@ mod search;
 mod volumes;
 mod workloads;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use readiness::is_ready;
 pub(crate) use refusal::judge_refusal;
 pub(crate) use search::reach;
@@ -39,6 +42,7 @@ pub(crate) struct Finding {
     evidence: Vec<Evidence>,
     remedy: Option<String>,
     code: Option<CauseCode>,
+    weight: Option<Weight>,
 }
 
 impl Finding {
@@ -48,6 +52,7 @@ impl Finding {
             evidence: Vec::new(),
             remedy: None,
             code: None,
+            weight: None,
         }
     }
 
@@ -58,6 +63,12 @@ impl Finding {
 
     pub(super) fn with_remedy(mut self, remedy: impl AsRef<str>) -> Self {
         self.remedy = Some(clean(remedy.as_ref()));
+        self
+    }
+
+    /// The same as what is more likely to come from elsewhere.
+    pub(super) fn as_consequence(mut self) -> Self {
+        self.weight = Some(Weight::Consequence);
         self
     }
 
@@ -151,7 +162,7 @@ pub fn judge(facts: &Facts) -> Explanation {
         let well = found.iter().all(|found| found.weight == Weight::Note);
         // What only waits to be used does not make its namespace unready.
         let own = is_ready(&scene) || (object.id != facts.subject && !found.is_empty());
-        if facts.subject.kind == "Namespace" || object.id == facts.subject {
+        if counts(facts, object) {
             ready &= own && well;
         }
         if !is_ready(&scene) || !well {
@@ -190,6 +201,15 @@ pub fn judge(facts: &Facts) -> Explanation {
     }
 }
 
+/// Whether the subject is ready only if this is: an Ingress is as good as its Services, a namespace as all that is in it.
+fn counts(facts: &Facts, object: &Object) -> bool {
+    match facts.subject.kind.as_str() {
+        "Namespace" => true,
+        "Ingress" if object.id.kind == "Service" => true,
+        _ => object.id == facts.subject,
+    }
+}
+
 fn says_the_same(one: &Cause, other: &Cause) -> bool {
     one.message == other.message
 }
@@ -223,7 +243,7 @@ fn rank(
         _ => None,
     });
     Ranked {
-        weight,
+        weight: finding.weight.unwrap_or(weight),
         depth,
         since,
         cause: cause_of(code, subject, finding),
