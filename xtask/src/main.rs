@@ -9,6 +9,7 @@ mod bench;
 mod cache;
 mod checks;
 mod needs;
+mod schemas;
 mod shell;
 mod test;
 mod tools;
@@ -47,6 +48,8 @@ enum Task {
     Rooms,
     /// Measure against the peers and write docs/benchmarks.md.
     Bench(bench::BenchArguments),
+    /// Write the schemas that objects for Kubernetes are checked against.
+    Schemas,
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +84,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Unused => checks::unused()?,
         Task::Rooms => checks::rooms()?,
         Task::Bench(arguments) => bench::bench(arguments)?,
+        Task::Schemas => schemas::schemas()?,
     }
     Ok(ExitCode::SUCCESS)
 }
