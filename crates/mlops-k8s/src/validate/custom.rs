@@ -8,7 +8,7 @@ use mlops_core::platform::tree::{Node, Tree};
 
 use super::check::{self, Visit, shown};
 use super::finds::{Finds, Look as _, quoted};
-use super::forms::{duration::is_duration, is_base64};
+use super::forms::{duration::is_spoken_duration, is_base64};
 use super::schema::{Schemas, Version};
 
 /// Whether fields that the schema does not name are wrong.
@@ -251,9 +251,9 @@ impl<'a> Walk<'a, '_> {
         let (is_right, what) = match schema.text_of("format") {
             Some("date-time") => (
                 text.parse::<jiff::Timestamp>().is_ok(),
-                "time, such as `2026-01-31T12:00:00Z`",
+                "time such as `2026-01-31T12:00:00Z`",
             ),
-            Some("duration") => (is_duration(text), "duration, such as `1h30m`"),
+            Some("duration") => (is_spoken_duration(text), "duration such as `1h30m`"),
             Some("byte") => (is_base64(text), "base64"),
             _ => return,
         };

@@ -105,8 +105,10 @@ fn is_content(line: &str) -> bool {
     !line.is_empty() && !line.starts_with(['#', '%']) && line != "..."
 }
 
+/// How YAML is read: as the usual tools for Kubernetes read it, where `0400` is octal, within limits.
 fn options() -> Options {
     serde_saphyr::options! {
+        legacy_octal_numbers: true,
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,

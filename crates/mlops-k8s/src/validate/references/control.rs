@@ -1,7 +1,5 @@
 //! Bindings of roles, autoscalers, and what else points to one object.
 
-use mlops_core::platform::tree::Node;
-
 use super::super::check::Visit;
 use super::super::finds::{Finds, Look as _};
 use super::super::set::Object;
@@ -94,24 +92,6 @@ pub(super) fn object<'a>(
                     secret.get("name"),
                     finds,
                 );
-            }
-        }
-        ("", "PersistentVolume") => {
-            let class = ("storage.k8s.io", "StorageClass");
-            // A volume may have a class of which there is no object, only to be found by a claim of the same.
-            let claimed = |class: &str| {
-                resolver.set.objects.iter().any(|other| {
-                    other.is("", "PersistentVolumeClaim")
-                        && other
-                            .node
-                            .at(&["spec", "storageClassName"])
-                            .and_then(Node::text)
-                            == Some(class)
-                })
-            };
-            let name = spec.and_then(|spec| spec.get("storageClassName"));
-            if !name.and_then(Node::text).is_some_and(claimed) {
-                one(resolver, class, None, name, finds);
             }
         }
         _ => {}

@@ -37,8 +37,25 @@ pub(super) fn check<'a>(
             );
         }
         "PersistentVolumeClaimSpec" => {
-            let kind = ("storage.k8s.io", "StorageClass");
-            return one(resolver, kind, None, node.get("storageClassName"), finds);
+            let class = node.get("storageClassName");
+            // A volume of the set with the same class is taken also when there is no such class.
+            let is_by_hand = class.and_then(Node::text).is_some_and(|class| {
+                resolver.set.objects.iter().any(|volume| {
+                    let of_volume = volume.node.at(&["spec", "storageClassName"]);
+                    volume.is("", "PersistentVolume")
+                        && of_volume.and_then(Node::text) == Some(class)
+                })
+            });
+            if !is_by_hand {
+                one(
+                    resolver,
+                    ("storage.k8s.io", "StorageClass"),
+                    None,
+                    class,
+                    finds,
+                );
+            }
+            return;
         }
         "IngressTLS" => {
             return one(

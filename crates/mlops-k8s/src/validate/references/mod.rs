@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Visit;
 use super::finds::{Finds, quoted};
+use super::forms::names::is_label;
 use super::set::{Meaning, Object};
 pub(super) use resolver::Resolver;
 
@@ -164,7 +165,9 @@ fn whereabouts<'a>(resolver: &mut Resolver<'_, 'a>, object: &Object<'a>, finds: 
             resolver.need(reference, spot, &[], finds);
         }
     }
-    if let Some(namespace) = object.namespace {
+    if let Some(namespace) = object.namespace
+        && is_label(namespace)
+    {
         let reference = resolver.reference("", "Namespace", None, namespace);
         let spot = node
             .at(&["metadata", "namespace"])

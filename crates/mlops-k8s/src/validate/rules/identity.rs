@@ -120,9 +120,11 @@ fn unknown<'a>(object: &Object<'a>, api_version: &str, version: Version, finds: 
             quoted(api_version),
             gone.2
         );
-        finds
-            .error(spot, message)
-            .hint(format!("use {}: the fields may differ", gone.3));
+        finds.error(spot, message).hint(if gone.3.contains('/') {
+            format!("use {}, whose fields may differ", quoted(gone.3))
+        } else {
+            format!("use {}", gone.3)
+        });
         return;
     }
     let schemas = Schemas::get();
@@ -246,8 +248,13 @@ fn namespace<'a>(object: &Object<'a>, finds: &mut Finds<'a>) {
     };
     let is_of_cluster = object.namespace.is_none();
     if is_of_cluster {
-        let message = format!("a {} is in no namespace", quoted(object.kind));
-        finds.error(namespace, message).hint("take `namespace` out");
+        let message = format!(
+            "a {} is in no namespace, and the server drops it",
+            quoted(object.kind)
+        );
+        finds
+            .warning(namespace, message)
+            .hint("take `namespace` out");
     } else if !NameRule::Label.allows(text) {
         let message = format!("{} cannot be the name of a namespace", quoted(text));
         finds.error(namespace, message).hint(NameRule::Label.text());

@@ -101,6 +101,18 @@ pub(in crate::validate) fn selects_by_map(
             .all(|(key, value)| label(labels, &key.text) == value.text())
 }
 
+/// Whether every expression of a `LabelSelector` has an operator and the values for it; another has been told.
+pub(super) fn is_understood(selector: &Node) -> bool {
+    selector.list("matchExpressions").iter().all(|expression| {
+        let has_values = !expression.list("values").is_empty();
+        match expression.text_of("operator") {
+            Some("In" | "NotIn") => has_values,
+            Some("Exists" | "DoesNotExist") => !has_values,
+            _ => false,
+        }
+    })
+}
+
 /// Whether a `LabelSelector` selects what has these labels; an empty one selects everything.
 pub(in crate::validate) fn selects(selector: &Node, labels: &[(Key, Node)]) -> bool {
     let by_labels = selector

@@ -46,7 +46,7 @@ pub(super) fn check<'a>(object: &Object<'a>, finds: &mut Finds<'a>) {
         .at(&["metadata", "labels"])
         .map(Node::entries)
         .unwrap_or_default();
-    if labels::selects(selector, given) {
+    if labels::selects(selector, given) || !labels::is_understood(selector) {
         return;
     }
     let differing = selector.map("matchLabels").iter().find(|(key, value)| {

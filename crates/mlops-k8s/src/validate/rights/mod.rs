@@ -1,11 +1,11 @@
 //! The rights that bringing a set of objects to a cluster takes, and no more.
 
+mod objects;
+mod options;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::rbac::v1::{
-    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
-};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use mlops_core::platform::tree::Node;
 use mlops_core::{Error, ErrorKind};
 use serde_json::Value;
@@ -14,127 +14,11 @@ use super::documents;
 use super::finds::{Look as _, quoted};
 use super::set::{Meaning, Object, Set};
 
+pub use objects::RightsObjects;
+pub use options::RightsOptions;
+use options::Scope;
+
 const RBAC: &str = "rbac.authorization.k8s.io";
-
-/// What the rights are for, besides reading and applying the objects themselves.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RightsOptions {
-    namespace: Option<String>,
-    parent: Option<Named>,
-    lease: Option<(String, String)>,
-    prune: bool,
-    explain: bool,
-    port_forward: bool,
-    /// By group and kind, the resource and where it is.
-    resources: BTreeMap<(String, String), (String, Scope)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Namespace,
-    Cluster,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Named {
-    group: String,
-    resource: String,
-    namespace: Option<String>,
-    name: String,
-}
-
-impl RightsOptions {
-    /// For reading and applying only.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    fn default_namespace(&self) -> &str {
-        self.namespace.as_deref().unwrap_or("default")
-    }
-
-    /// Sets the namespace of objects that name none; `default` unless this is called.
-    #[must_use]
-    pub fn with_namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = Some(namespace.into());
-        self
-    }
-
-    /// Adds the parent object of the ApplySet, a `configmaps` or `secrets`, or a resource of another group.
-    #[must_use]
-    pub fn with_parent(
-        mut self,
-        group: impl Into<String>,
-        resource: impl Into<String>,
-        namespace: Option<&str>,
-        name: impl Into<String>,
-    ) -> Self {
-        self.parent = Some(Named {
-            group: group.into(),
-            resource: resource.into(),
-            namespace: namespace.map(str::to_owned),
-            name: name.into(),
-        });
-        self
-    }
-
-    /// Adds the Lease that keeps a second run out.
-    #[must_use]
-    pub fn with_lease(mut self, namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        self.lease = Some((namespace.into(), name.into()));
-        self
-    }
-
-    /// Allows to delete objects of these kinds whatever their names: what is no longer wanted has names that the set
-    /// does not know.
-    #[must_use]
-    pub fn with_prune(mut self) -> Self {
-        self.prune = true;
-        self
-    }
-
-    /// Allows to read what explains why something is not ready: events, pods and their logs, claims, quotas.
-    #[must_use]
-    pub fn with_explanations(mut self) -> Self {
-        self.explain = true;
-        self
-    }
-
-    /// Allows connections to pods.
-    #[must_use]
-    pub fn with_port_forward(mut self) -> Self {
-        self.port_forward = true;
-        self
-    }
-
-    /// Names the resource of a kind whose definition is not among the objects, and says that it is in namespaces.
-    #[must_use]
-    pub fn with_namespaced_resource(
-        mut self,
-        group: impl Into<String>,
-        kind: impl Into<String>,
-        resource: impl Into<String>,
-    ) -> Self {
-        let key = (group.into(), kind.into());
-        self.resources
-            .insert(key, (resource.into(), Scope::Namespace));
-        self
-    }
-
-    /// Names the resource of a kind whose definition is not among the objects, and says that it is in no namespace.
-    #[must_use]
-    pub fn with_cluster_resource(
-        mut self,
-        group: impl Into<String>,
-        kind: impl Into<String>,
-        resource: impl Into<String>,
-    ) -> Self {
-        let key = (group.into(), kind.into());
-        self.resources
-            .insert(key, (resource.into(), Scope::Cluster));
-        self
-    }
-}
 
 /// Rights, by where they hold.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -143,15 +27,6 @@ pub struct Rights {
     pub cluster: Vec<PolicyRule>,
     /// In one namespace, by its name.
     pub namespaces: BTreeMap<String, Vec<PolicyRule>>,
-}
-
-/// The objects that give [`Rights`] to a service account.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct RightsObjects {
-    /// The role of the cluster and its binding, when something of the cluster is needed.
-    pub cluster: Option<(ClusterRole, ClusterRoleBinding)>,
-    /// A role and its binding for each namespace.
-    pub namespaces: Vec<(Role, RoleBinding)>,
 }
 
 /// Derives the rights that it takes to read, watch, apply and remove objects by name.
@@ -427,10 +302,21 @@ fn policy_rule(node: &Node) -> Result<PolicyRule, String> {
             .filter_map(|item| item.text().map(str::to_owned))
             .collect()
     };
-    let fields = ["apiGroups", "resources", "verbs", "nonResourceURLs"];
-    if fields
-        .iter()
-        .any(|field| texts(field).iter().any(|text| text.contains('*')))
+    // A URL may end with `*`, which is narrower than it looks, and is as far as such rules go.
+    let is_wide = |field: &str| {
+        let is_url = field == "nonResourceURLs";
+        let mut texts = texts(field).into_iter();
+        texts.any(|text| {
+            if is_url {
+                text == "*"
+            } else {
+                text.contains('*')
+            }
+        })
+    };
+    if ["apiGroups", "resources", "verbs", "nonResourceURLs"]
+        .into_iter()
+        .any(is_wide)
     {
         return Err(
             "the role has a wildcard, and who writes it must hold all of that: name what it needs, or let an administrator apply it"
@@ -455,58 +341,6 @@ impl Rights {
         };
         if !rules.contains(&rule) {
             rules.push(rule);
-        }
-    }
-
-    /// The roles and bindings that give the rights to the service account `account` of the namespace `namespace`; all of
-    /// them are called `name`, which must be free in the cluster.
-    pub fn objects(&self, name: &str, namespace: &str, account: &str) -> RightsObjects {
-        let metadata = |place: Option<&str>| ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: place.map(str::to_owned),
-            ..ObjectMeta::default()
-        };
-        let role_ref = |kind: &str| RoleRef {
-            api_group: RBAC.to_owned(),
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-        };
-        let subjects = || {
-            Some(vec![Subject {
-                api_group: None,
-                kind: "ServiceAccount".to_owned(),
-                name: account.to_owned(),
-                namespace: Some(namespace.to_owned()),
-            }])
-        };
-        let cluster = (!self.cluster.is_empty()).then(|| {
-            let role = ClusterRole {
-                metadata: metadata(None),
-                rules: Some(self.cluster.clone()),
-                ..ClusterRole::default()
-            };
-            let binding = ClusterRoleBinding {
-                metadata: metadata(None),
-                role_ref: role_ref("ClusterRole"),
-                subjects: subjects(),
-            };
-            (role, binding)
-        });
-        let namespaces = self.namespaces.iter().map(|(place, rules)| {
-            let role = Role {
-                metadata: metadata(Some(place)),
-                rules: Some(rules.clone()),
-            };
-            let binding = RoleBinding {
-                metadata: metadata(Some(place)),
-                role_ref: role_ref("Role"),
-                subjects: subjects(),
-            };
-            (role, binding)
-        });
-        RightsObjects {
-            cluster,
-            namespaces: namespaces.collect(),
         }
     }
 }
