@@ -37,6 +37,10 @@ struct Args {
     #[arg(long)]
     offline: bool,
 
+    /// Do not check the objects against the schemas of Kubernetes and one another.
+    #[arg(long)]
+    no_check: bool,
+
     /// With `--plan`, end with code 3 when there is something to do.
     #[arg(long, requires = "plan")]
     exit_code: bool,
@@ -63,7 +67,11 @@ async fn work(tool: &Tool, args: &Args) -> Result<Exit> {
     if args.remove {
         return args.how.remove(tool).await;
     }
-    let set = tool.read_objects(&args.paths)?;
+    let objects = tool.read_objects(&args.paths)?;
+    if !args.no_check {
+        objects.check(tool, &tool.namespace("default"))?;
+    }
+    let set = objects.set;
     if args.offline {
         let plan = mlops_k8s::plan_without_cluster(&set, &tool.namespace("default"))?;
         tool.printer.show(&plan, |_| plan.to_string())?;

@@ -7,7 +7,7 @@ use clap::Parser;
 use mlops_cli::tool::{Tool, ToolArgs, run_tool};
 use mlops_cli::{Exit, Host};
 use mlops_core::Result;
-use mlops_k8s::preflight::{PodSecurity, Preflight, Room, State, VolumeTrial};
+use mlops_k8s::preflight::{PodSecurity, Preflight, Room, State, VolumeTrial, rights_for};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -76,8 +76,9 @@ async fn work(tool: &Tool, args: &Args) -> Result<Exit> {
         .with_dns()
         .with_admission(&to.namespace, PodSecurity::Restricted);
     if !args.paths.is_empty() {
-        // RIGHTS
-        tool.read_objects(&args.paths)?;
+        for right in rights_for(&tool.read_objects(&args.paths)?.set, &to.namespace)? {
+            checks = checks.with_right(right);
+        }
     }
     if !args.no_volume {
         let mut trial = VolumeTrial::new(&to.namespace);

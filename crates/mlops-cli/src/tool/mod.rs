@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::Connection;
 pub use applying::Applying;
-pub use objects::find_object;
+pub use objects::{Objects, find_object};
 
 use crate::args::{Color, Output};
 use crate::exit::Exit;

@@ -1,42 +1,119 @@
 //! Objects that the user names: files of them, and one by its kind and name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mlops_core::{Error, ErrorKind, Result, nearest};
 use mlops_k8s::explain::ObjectRef;
+use mlops_k8s::validate::{Input, Presence, Validator, Version};
 use mlops_k8s::{Kind, Kinds, ObjectSet, Scope};
 
 use super::Tool;
-use crate::file::read_input;
+use crate::file::{kind_of, read_input};
 
 /// How large an input may be, in bytes.
 const MOST: u64 = 256 << 20;
 
+/// How deep files may lie below a folder.
+const DEEPEST: usize = 16;
+
+/// Objects with the texts that they were read from.
+#[derive(Debug)]
+pub struct Objects {
+    /// The objects.
+    pub set: ObjectSet,
+    /// The files, each with its text.
+    files: Vec<(String, String)>,
+}
+
+impl Objects {
+    /// Checks the objects against the published schemas of Kubernetes and one another; tells what may be wrong.
+    ///
+    /// # Errors
+    ///
+    /// When something is wrong for sure: all of it, each with its place.
+    pub fn check(&self, tool: &Tool, namespace: &str) -> Result<()> {
+        let inputs: Vec<Input<'_>> = self
+            .files
+            .iter()
+            .map(|(source, text)| Input { source, text })
+            .collect();
+        let validator = Validator::new(Version::LATEST).with_namespace(namespace);
+        let problems = validator.check(&inputs, |_| Presence::Unknown);
+        let (wrong, doubtful): (Vec<_>, Vec<_>) =
+            problems.iter().partition(|problem| problem.is_error());
+        for problem in doubtful {
+            tool.printer.say(&problem.to_string());
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("use these objects: {} are wrong", texts.len()),
+        )
+        .with_source(texts.join("\n\n"))
+        .with_hint("`--no-check` sends them as they are"))
+    }
+}
+
 impl Tool {
-    /// Reads files and folders of YAML; `-` is standard input.
+    /// Reads files and folders of YAML; `-` is standard input. Of a folder, all files below it that end in `.yaml`,
+    /// `.yml` or `.json` are read, in the order of their names.
     ///
     /// # Errors
     ///
     /// When one cannot be read, or holds no objects; with its place.
-    pub fn read_objects(&self, paths: &[PathBuf]) -> Result<ObjectSet> {
-        let mut set = ObjectSet::new();
+    pub fn read_objects(&self, paths: &[PathBuf]) -> Result<Objects> {
+        let mut files = Vec::new();
         for path in paths {
             if path.as_os_str() == "-" {
-                set.add_yaml("standard input", &self.input.all(MOST)?)?;
-            } else if path.is_dir() {
-                for object in &ObjectSet::read_folder(path)? {
-                    set.push(object.clone())?;
-                }
-            } else {
-                set.add_yaml(&path.display().to_string(), &read_input(path, MOST)?)?;
+                files.push(("standard input".to_owned(), self.input.all(MOST)?));
+                continue;
+            }
+            let mut found = Vec::new();
+            find_files(path, 0, &mut found)?;
+            for file in found {
+                files.push((file.display().to_string(), read_input(&file, MOST)?));
             }
         }
+        let set = ObjectSet::from_files(files.iter().map(|(name, text)| (name, text)))?;
         if set.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, "read objects")
                 .with_source("there is none in what was given"));
         }
-        Ok(set)
+        Ok(Objects { set, files })
     }
+}
+
+/// The file itself, or the files below a folder. Links to folders are not followed.
+fn find_files(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::new(kind_of(&error), format!("read `{}`", path.display())).with_source(error)
+    };
+    if depth == 0 && !path.is_dir() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(path).map_err(failed)?;
+    let mut entries: Vec<_> = entries
+        .collect::<std::io::Result<_>>()
+        .map_err(failed)?;
+    entries.sort_by_key(std::fs::DirEntry::path);
+    for entry in entries {
+        let path = entry.path();
+        let is_object = path
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+        if entry.file_type().map_err(failed)?.is_dir() {
+            if depth < DEEPEST {
+                find_files(&path, depth + 1, found)?;
+            }
+        } else if is_object {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// The object that `KIND/NAME` means: the kind as it is written in files or in paths, with its group behind a dot where

@@ -32,7 +32,7 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::Client;
 use serde::{Deserialize, Serialize};
 
-pub use rights::Right;
+pub use rights::{Right, rights_for};
 pub use room::Room;
 
 use crate::explain::text::clean;

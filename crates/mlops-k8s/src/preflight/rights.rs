@@ -1,6 +1,6 @@
 //! Whether we may do what we are going to do: for each right the server's own answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use k8s_openapi::api::authorization::v1::{
@@ -9,12 +9,44 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::Client;
 use kube::api::{Api, PostParams};
+use mlops_core::Result;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Check;
+use crate::objects::ObjectSet;
+use crate::validate::{RightsOptions, rbac_for};
 
 /// From how many rights in one namespace on one question for all its rules is cheaper.
 const MANY: usize = 5;
+
+/// The rights that bringing a set of objects to a cluster takes, for [`super::Preflight::with_right`].
+///
+/// # Errors
+///
+/// As [`rbac_for`].
+pub fn rights_for(set: &ObjectSet, namespace: &str) -> Result<Vec<Right>> {
+    let values: Vec<Value> = set.iter().map(|object| object.json().clone()).collect();
+    let rights = rbac_for(&values, &RightsOptions::new().with_namespace(namespace))?;
+    let spaces = rights.namespaces.iter();
+    let spaces = spaces.flat_map(|(name, rules)| rules.iter().map(move |rule| (Some(name), rule)));
+    let everywhere = rights.cluster.iter().map(|rule| (None, rule));
+    let mut all = BTreeSet::new();
+    for (namespace, rule) in everywhere.chain(spaces) {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for verb in &rule.verbs {
+                    let right = Right::new(verb, group, resource);
+                    all.insert(match namespace {
+                        Some(namespace) => right.in_namespace(namespace),
+                        None => right,
+                    });
+                }
+            }
+        }
+    }
+    Ok(all.into_iter().collect())
+}
 
 /// A verb on a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
