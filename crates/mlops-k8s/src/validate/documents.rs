@@ -6,7 +6,7 @@ use serde_saphyr::{
     DuplicateKeyPolicy, Error as YamlError, MessageFormatter as _, Options, UserMessageFormatter,
 };
 
-use super::finds::Look as _;
+use super::finds::{Look as _, plain};
 use super::problem::{Problem, Severity};
 use super::snippet;
 use super::{Input, MAX_BYTES};
@@ -84,7 +84,7 @@ fn add(documents: &mut Vec<Document>, input: Option<usize>, node: Node) {
 fn split(text: &str) -> Vec<(u64, &str)> {
     let mut parts = Vec::new();
     let (mut start, mut first_line, mut at) = (0, 0, 0);
-    for (number, line) in (0_u64..).zip(text.split_inclusive('\n')) {
+    for (number, line) in (0_u64..).zip(lines(text)) {
         let marker = line.strip_prefix("---");
         if at > start
             && marker.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
@@ -95,8 +95,23 @@ fn split(text: &str) -> Vec<(u64, &str)> {
         at += line.len();
     }
     parts.push((first_line, text.get(start..).unwrap_or_default()));
-    parts.retain(|(_, part)| part.lines().any(is_content));
+    parts.retain(|(_, part)| lines(part).any(is_content));
     parts
+}
+
+/// The lines of a text with their ends, which in YAML may also be a carriage return alone.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = rest.find(['\r', '\n']);
+        let end = end.map_or(rest.len(), |end| {
+            let is_pair = rest.get(end..).is_some_and(|rest| rest.starts_with("\r\n"));
+            end + if is_pair { 2 } else { 1 }
+        });
+        let (line, after) = rest.split_at_checked(end)?;
+        rest = after;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 fn is_content(line: &str) -> bool {
@@ -148,10 +163,7 @@ fn syntax(input: &Input<'_>, first_line: u64, text: &str, error: &YamlError) -> 
     } else {
         None
     };
-    let message: String = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let message = plain(&message);
     problem(input, place, text, message, hint)
 }
 
