@@ -252,6 +252,30 @@ mod tests {
         assert_eq!(split("--- {a: 1}\n---x: 1\n").len(), 1);
     }
 
+    /// As kubectl reads them: octal numbers, merged keys, keys that are numbers.
+    #[test]
+    fn yaml_is_that_of_the_usual_tools() {
+        let text = "a: &a {mode: 0400, x: 1}\nb:\n  <<: *a\n  x: 2\n80: http\n";
+        let (documents, problems) = read(&[Input { source: "x", text }]);
+        assert!(problems.is_empty(), "{problems:?}");
+        let node = &documents[0].node;
+        let number = |path: &[&str]| node.at(path).and_then(Node::integer);
+        assert_eq!(number(&["b", "mode"]), Some(256));
+        assert_eq!(number(&["b", "x"]), Some(2));
+        assert_eq!(node.text_of("80"), Some("http"));
+    }
+
+    #[test]
+    fn what_is_too_large_or_too_deep_is_told() {
+        let deep = "[".repeat(2000);
+        let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\nf: [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]\n";
+        let large = " ".repeat(MAX_BYTES + 1);
+        for text in [deep.as_str(), bomb, &large] {
+            let (documents, problems) = read(&[Input { source: "x", text }]);
+            assert_eq!((documents.len(), problems.len()), (0, 1));
+        }
+    }
+
     #[test]
     fn lists_are_their_items() {
         let text = "kind: List\napiVersion: v1\nitems:\n- a: 1\n- b: 1\n---\n---\nkind: PodList\n";
