@@ -72,7 +72,9 @@ impl Allowed {
                 for file in fs::read_dir(&here)? {
                     let path = file?.path();
                     let name = path.file_name().and_then(|name| name.to_str());
-                    if name.is_some_and(|name| name.starts_with("types") && name.ends_with(".go")) {
+                    if path.extension().is_some_and(|end| end == "go")
+                        && name.is_some_and(|name| name.starts_with("types"))
+                    {
                         let text = fs::read_to_string(&path)
                             .with_context(|| format!("failed to read {}", path.display()))?;
                         package.add(&text);

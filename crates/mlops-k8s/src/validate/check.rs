@@ -1,6 +1,6 @@
 //! A tree against a schema of Kubernetes itself.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use mlops_core::platform::tree::{Key, Node, Tree};
 
@@ -72,10 +72,9 @@ impl<'a> Walk<'a, '_> {
         match (schema, &node.tree) {
             (Schema::Anything, _)
             | (Schema::Free, Tree::Map(_))
-            | (Schema::Text, Tree::Text(_))
+            | (Schema::Text | Schema::IntegerOrText, Tree::Text(_))
             | (Schema::Boolean, Tree::Bool(_))
-            | (Schema::Number, Tree::Number(_))
-            | (Schema::IntegerOrText, Tree::Text(_)) => {}
+            | (Schema::Number, Tree::Number(_)) => {}
             (Schema::Integer32 | Schema::IntegerOrText, Tree::Number(number)) => {
                 let is_small = |number: i64| i32::try_from(number).is_ok();
                 if !number.as_i64().is_some_and(is_small) {
@@ -156,10 +155,10 @@ impl<'a> Walk<'a, '_> {
         if keys.is_empty() {
             return;
         }
-        let mut seen: HashMap<Vec<String>, ()> = HashMap::with_capacity(list.len());
+        let mut seen: HashSet<Vec<String>> = HashSet::with_capacity(list.len());
         for item in list {
             let values: Vec<String> = keys.iter().map(|key| key_of(item, key)).collect();
-            if values.iter().all(String::is_empty) || seen.insert(values.clone(), ()).is_none() {
+            if values.iter().all(String::is_empty) || seen.insert(values.clone()) {
                 continue;
             }
             let named: Vec<String> = keys
@@ -175,9 +174,9 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn duplicates(&mut self, entries: &'a [(Key, Node)]) {
-        let mut seen: HashMap<&str, &Key> = HashMap::with_capacity(entries.len());
+        let mut seen: HashSet<&str> = HashSet::with_capacity(entries.len());
         for (key, _) in entries {
-            if seen.insert(&key.text, key).is_some() {
+            if !seen.insert(&key.text) {
                 let message = format!("{} is given twice", quoted(&key.text));
                 self.finds.error(key, message);
             }

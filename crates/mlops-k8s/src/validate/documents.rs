@@ -6,7 +6,7 @@ use serde_saphyr::{
     DuplicateKeyPolicy, Error as YamlError, MessageFormatter as _, Options, UserMessageFormatter,
 };
 
-use super::finds::Look as _;
+use super::finds::{Look as _, plain};
 use super::problem::{Problem, Severity};
 use super::snippet;
 use super::{Input, MAX_BYTES};
@@ -84,7 +84,7 @@ fn add(documents: &mut Vec<Document>, input: Option<usize>, node: Node) {
 fn split(text: &str) -> Vec<(u64, &str)> {
     let mut parts = Vec::new();
     let (mut start, mut first_line, mut at) = (0, 0, 0);
-    for (number, line) in (0_u64..).zip(text.split_inclusive('\n')) {
+    for (number, line) in (0_u64..).zip(lines(text)) {
         let marker = line.strip_prefix("---");
         if at > start
             && marker.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
@@ -95,8 +95,23 @@ fn split(text: &str) -> Vec<(u64, &str)> {
         at += line.len();
     }
     parts.push((first_line, text.get(start..).unwrap_or_default()));
-    parts.retain(|(_, part)| part.lines().any(is_content));
+    parts.retain(|(_, part)| lines(part).any(is_content));
     parts
+}
+
+/// The lines of a text with their ends, which in YAML may also be a carriage return alone.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = rest.find(['\r', '\n']);
+        let end = end.map_or(rest.len(), |end| {
+            let is_pair = rest.get(end..).is_some_and(|rest| rest.starts_with("\r\n"));
+            end + if is_pair { 2 } else { 1 }
+        });
+        let (line, after) = rest.split_at_checked(end)?;
+        rest = after;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 fn is_content(line: &str) -> bool {
@@ -148,10 +163,7 @@ fn syntax(input: &Input<'_>, first_line: u64, text: &str, error: &YamlError) -> 
     } else {
         None
     };
-    let message: String = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let message = plain(&message);
     problem(input, place, text, message, hint)
 }
 
@@ -238,6 +250,30 @@ mod tests {
         assert_eq!(split("---").len(), 0);
         assert_eq!(split("a: 1\r\n---\r\nb: 1\r\n").len(), 2);
         assert_eq!(split("--- {a: 1}\n---x: 1\n").len(), 1);
+    }
+
+    /// As kubectl reads them: octal numbers, merged keys, keys that are numbers.
+    #[test]
+    fn yaml_is_that_of_the_usual_tools() {
+        let text = "a: &a {mode: 0400, x: 1}\nb:\n  <<: *a\n  x: 2\n80: http\n";
+        let (documents, problems) = read(&[Input { source: "x", text }]);
+        assert!(problems.is_empty(), "{problems:?}");
+        let node = &documents[0].node;
+        let number = |path: &[&str]| node.at(path).and_then(Node::integer);
+        assert_eq!(number(&["b", "mode"]), Some(256));
+        assert_eq!(number(&["b", "x"]), Some(2));
+        assert_eq!(node.text_of("80"), Some("http"));
+    }
+
+    #[test]
+    fn what_is_too_large_or_too_deep_is_told() {
+        let deep = "[".repeat(2000);
+        let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\nf: [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]\n";
+        let large = " ".repeat(MAX_BYTES + 1);
+        for text in [deep.as_str(), bomb, &large] {
+            let (documents, problems) = read(&[Input { source: "x", text }]);
+            assert_eq!((documents.len(), problems.len()), (0, 1));
+        }
     }
 
     #[test]

@@ -202,22 +202,25 @@ impl Look for Node {
 /// A text of the user in a message: short, and without what moves a terminal's cursor.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 80;
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(|c| {
-            let is_plain = !c.is_control() && !is_invisible(c);
-            let escaped = (!is_plain).then(|| c.escape_unicode());
-            is_plain
-                .then_some(c)
-                .into_iter()
-                .chain(escaped.into_iter().flatten())
-        })
-        .collect();
+    let short: String = text.chars().take(LONGEST).collect();
+    let mut shown = plain(&short);
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
     format!("`{shown}`")
+}
+
+/// A text with `\u{1b}` and the like instead of what moves a terminal's cursor.
+pub(super) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Characters that turn the direction of writing or take no room: they can make a name look like another.

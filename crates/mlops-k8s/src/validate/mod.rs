@@ -1,4 +1,4 @@
-//! Checks objects before anything is sent: their fields against the published OpenAPI of Kubernetes and the
+//! Checks objects before anything is sent: their fields against the published `OpenAPI` of Kubernetes and the
 //! definitions of custom resources in the same set, the rules that no schema has, and what they say about one another.
 //!
 //! Nothing here talks to a server. What is not in the set may be in the cluster: the caller says so, by a function
@@ -84,6 +84,15 @@ pub struct Input<'a> {
 pub struct Validator {
     version: Version,
     namespace: String,
+    scope: Scope,
+}
+
+/// Where objects may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Anywhere,
+    /// Only to the namespace of the validator.
+    Namespace,
 }
 
 impl Validator {
@@ -92,6 +101,7 @@ impl Validator {
         Self {
             version,
             namespace: "default".to_owned(),
+            scope: Scope::Anywhere,
         }
     }
 
@@ -99,6 +109,15 @@ impl Validator {
     #[must_use]
     pub fn with_namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
+        self
+    }
+
+    /// Takes objects of this namespace only, for sets of people who may not touch others: objects of another namespace and
+    /// of the cluster are errors.
+    #[must_use]
+    pub fn with_only_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self.scope = Scope::Namespace;
         self
     }
 
@@ -150,6 +169,35 @@ impl Validator {
         problems
     }
 
+    /// Says that an object is not of the only namespace that is allowed.
+    fn only<'a>(&self, object: &Object<'a>, finds: &mut Finds<'a>) {
+        let metadata = ["metadata", "namespace"];
+        let spot = object
+            .node
+            .at(&metadata)
+            .or_else(|| object.node.get("kind"));
+        let spot = spot.unwrap_or(object.node);
+        let allowed = finds::quoted(&self.namespace);
+        match (object.namespace, object.meaning) {
+            (Some(namespace), _) if namespace == self.namespace => {}
+            // An object of a kind that is not known, and that names no namespace, goes to the one that is allowed.
+            (None, Meaning::Foreign) => {}
+            (Some(namespace), _) => {
+                let message = format!(
+                    "this set is for the namespace {allowed}, and the object is for {}",
+                    finds::quoted(namespace)
+                );
+                finds.error(spot, message);
+            }
+            (None, _) => {
+                let message = format!(
+                    "this set is for the namespace {allowed}, and the object is one of the cluster"
+                );
+                finds.error(spot, message);
+            }
+        }
+    }
+
     fn object<'a>(
         &self,
         set: &Set<'a>,
@@ -160,6 +208,9 @@ impl Validator {
     ) {
         if !rules::identity(set, number, self.version, finds) {
             return;
+        }
+        if self.scope == Scope::Namespace {
+            self.only(object, finds);
         }
         let visits = match object.meaning {
             Meaning::BuiltIn(known) => {

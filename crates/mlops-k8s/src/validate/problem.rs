@@ -5,6 +5,8 @@ use std::fmt;
 use mlops_core::platform::Snippet;
 use serde::{Deserialize, Serialize};
 
+use super::finds::plain;
+
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -65,7 +67,8 @@ impl fmt::Display for Problem {
         let line = self.line.map(|line| line.to_string()).unwrap_or_default();
         let margin = " ".repeat(line.len());
         if !self.source.is_empty() {
-            write!(f, "\n{margin}--> {}", self.source)?;
+            f.write_str("\n")?;
+            write!(f, "{margin}--> {}", plain(&self.source))?;
             if let (Some(line), Some(column)) = (self.line, self.column) {
                 write!(f, ":{line}:{column}")?;
             }

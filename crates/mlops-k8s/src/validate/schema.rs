@@ -1,5 +1,5 @@
 //! The schemas of the kinds that Kubernetes itself knows: `schemas/kubernetes.json.gz`, written by
-//! `cargo xtask schemas` from the published OpenAPI.
+//! `cargo xtask schemas` from the published `OpenAPI`.
 
 use std::fmt;
 use std::io::Read as _;
@@ -238,6 +238,14 @@ impl Schemas {
 mod tests {
     use super::*;
 
+    fn references(schema: &Schema, schemas: &Schemas) -> bool {
+        match schema {
+            Schema::Object(number) => schemas.definition(*number).is_some(),
+            Schema::List(items, _) | Schema::Map(items) => references(items, schemas),
+            _ => true,
+        }
+    }
+
     #[test]
     fn the_data_is_whole() {
         let schemas = Schemas::get();
@@ -252,13 +260,6 @@ mod tests {
                 "{}",
                 kind.kind
             );
-        }
-        fn references(schema: &Schema, schemas: &Schemas) -> bool {
-            match schema {
-                Schema::Object(number) => schemas.definition(*number).is_some(),
-                Schema::List(items, _) | Schema::Map(items) => references(items, schemas),
-                _ => true,
-            }
         }
         for object in &schemas.objects {
             for field in &object.fields {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use mlops_core::platform::Snippet;
-use mlops_core::platform::tree::{Node, Place, Tree};
+use mlops_core::platform::tree::{Key, Node, Place, Tree};
 
 use super::finds::{Look as _, is_invisible};
 
@@ -58,7 +58,7 @@ pub(super) fn of_broken(text: &str, place: Place, document: &str) -> Option<Snip
 
 fn line_of(text: &str, line: u64) -> Option<&str> {
     let index = usize::try_from(line).ok()?.checked_sub(1)?;
-    text.lines().nth(index)
+    super::documents::lines(text).nth(index)
 }
 
 /// The parts of a line, in characters, that hold values which may be secret.
@@ -78,6 +78,11 @@ fn collect(
                     || (is_secret_object && matches!(key.text.as_str(), "data" | "stringData"))
                     || (names_a_secret && key.text == "value")
                     || (key.text == "kubectl.kubernetes.io/last-applied-configuration");
+                // The map of all values is no value itself.
+                let is_value = is_secret || !matches!(value.tree, Tree::Map(_));
+                if inner && is_value && key.place.line == line {
+                    hidden.push(behind(key, value));
+                }
                 collect(
                     value,
                     Some(&key.text),
@@ -106,8 +111,22 @@ fn collect(
     }
 }
 
+/// From the colon behind a key to the end of its value: a tag or an anchor may be a secret that was not quoted.
+fn behind(key: &Key, value: &Node) -> Range<usize> {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let start = number(key.place.column).saturating_add(number(key.place.length)) + 1;
+    let is_scalar = !matches!(value.tree, Tree::Map(_) | Tree::List(_));
+    let end = if is_scalar && value.place.line == key.place.line {
+        number(value.place.column).saturating_add(number(value.place.length)) - 1
+    } else {
+        usize::MAX
+    };
+    start..end.max(start)
+}
+
 fn show(line: &str, place: Place, hidden: &[Range<usize>]) -> Option<Snippet> {
     let column = usize::try_from(place.column).ok()?.saturating_sub(1);
+    let line = line.trim_end_matches(['\r', '\n']);
     let total = line.chars().count();
     let skip = if total > MAX_SHOWN {
         column.saturating_sub(MAX_SHOWN / 2).min(total)

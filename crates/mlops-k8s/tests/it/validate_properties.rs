@@ -21,7 +21,8 @@ fn check(text: &str) {
                 "{shown:?}"
             );
             if let Some(line) = problem.line {
-                let lines = u64::try_from(text.lines().count()).unwrap();
+                let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+                let lines = u64::try_from(lines.lines().count()).unwrap();
                 assert!(line >= 1 && line <= lines + 1, "{shown}");
             }
         }
@@ -58,6 +59,54 @@ fn mutated() -> impl Strategy<Value = String> {
                     }
                     _ => lines[at] = lines[at].replace("- ", "  "),
                 }
+            }
+            lines.join("\n")
+        })
+}
+
+/// A `Secret`, with what must not be shown written in every way, and with some lines changed.
+fn secret() -> impl Strategy<Value = String> {
+    let values = [
+        "  password: never-shown",
+        "  password: \"never-shown\"",
+        "  'password': 'never-shown'",
+        "  password: *never-shown",
+        "  password: !never-shown x",
+        "  password: |\n    never-shown\n    never-shown",
+        "  password: >-\n    never-shown: [x\n  more: 1",
+        "  password: \"never-shown\n    never-shown\"",
+        "  password: [never-shown]",
+        "  password: {never-shown: never-shown}",
+        "  ? never\n  : never-shown",
+        "  password: {{ never-shown }}",
+        "  password: 'never-shown",
+        "  password: never-shown: x",
+    ];
+    let fields = ["data:", "stringData:", "stringData: &anchor"];
+    let noise = [
+        "type: 1",
+        "metadata: {name: A_B}",
+        "x: [",
+        "immutable: maybe",
+        "  user: 12",
+        "  user: \tx",
+    ];
+    (
+        prop::sample::select(fields.to_vec()),
+        prop::collection::vec(prop::sample::select(values.to_vec()), 1..4),
+        prop::collection::vec(
+            (
+                any::<prop::sample::Index>(),
+                prop::sample::select(noise.to_vec()),
+            ),
+            0..3,
+        ),
+    )
+        .prop_map(|(field, values, noise)| {
+            let mut lines = vec!["apiVersion: v1", "kind: Secret", field];
+            lines.extend(values);
+            for (index, line) in noise {
+                lines.insert(2 + index.index(lines.len() - 1), line);
             }
             lines.join("\n")
         })
@@ -119,6 +168,15 @@ proptest! {
     #[test]
     fn manifests_that_someone_broke(text in mutated()) {
         check(&text);
+    }
+
+    #[test]
+    fn values_of_secrets_are_never_shown(text in secret()) {
+        let input = Input { source: "any.yaml", text: &text };
+        for problem in Validator::new(Version::LATEST).check(&[input], |_| Presence::Unknown) {
+            let shown = format!("{problem} {problem:?}");
+            prop_assert!(!shown.contains("never-shown"), "{}\n{}", problem, text);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The derived rights are enough to apply a set, and not for more.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
@@ -131,12 +132,11 @@ async fn apply(client: &Client, url: &str, object: &Value) -> u16 {
     answer.0
 }
 
-/// As the service account on the real server: everything of the set can be applied, read and removed, and a
-/// neighbouring name, kind or namespace cannot.
-#[tokio::test]
-async fn the_rights_are_enough_and_not_more() {
-    let admin = administrator().await;
-    let definition = json!({
+const ONE: &str = "namespaces/rights-one";
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+fn definition() -> Value {
+    json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "things.rights.example"},
         "spec": {
@@ -146,136 +146,128 @@ async fn the_rights_are_enough_and_not_more() {
                 "type": "object", "x-kubernetes-preserve-unknown-fields": true,
             }}}],
         },
-    });
-    make_definition(&admin, &definition).await;
-    let namespace =
-        |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-    for name in ["rights-one", "rights-two"] {
-        assert!(
-            apply(
-                &admin,
-                &format!("/api/v1/namespaces/{name}"),
-                &namespace(name)
-            )
-            .await
-                < 300
-        );
-    }
+    })
+}
+
+/// Objects with their addresses.
+fn set() -> Vec<(String, Value)> {
     let metadata = |name: &str| json!({"name": name, "namespace": "rights-one"});
-    let one = "namespaces/rights-one";
-    let rbac = format!("/apis/rbac.authorization.k8s.io/v1/{one}");
-    let set: Vec<(String, Value)> = vec![
+    let binding = |name: &str, kind: &str, role: &str| {
+        let role_ref = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role});
+        let subject =
+            json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "somebody"});
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata(name),
+            "roleRef": role_ref, "subjects": [subject]})
+    };
+    vec![
         (
-            format!("/api/v1/{one}/configmaps/settings"),
+            format!("/api/v1/{ONE}/configmaps/settings"),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("settings"), "data": {"a": "b"}}),
         ),
         (
-            format!("/apis/rights.example/v1/{one}/things/a"),
+            format!("/apis/rights.example/v1/{ONE}/things/a"),
             json!({"apiVersion": "rights.example/v1", "kind": "Thing", "metadata": metadata("a")}),
         ),
         (
-            format!("{rbac}/roles/reader"),
+            format!("{RBAC}/{ONE}/roles/reader"),
             json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata("reader"),
                 "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}),
         ),
         (
-            format!("{rbac}/rolebindings/reader"),
-            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata("reader"),
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
-                "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "somebody"}]}),
+            format!("{RBAC}/{ONE}/rolebindings/reader"),
+            binding("reader", "Role", "reader"),
         ),
         (
-            format!("{rbac}/rolebindings/viewer"),
-            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata("viewer"),
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
-                "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "somebody"}]}),
+            format!("{RBAC}/{ONE}/rolebindings/viewer"),
+            binding("viewer", "ClusterRole", "view"),
         ),
         (
             "/apis/scheduling.k8s.io/v1/priorityclasses/rights-class".to_owned(),
-            json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "rights-class"}, "value": 5}),
+            json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+                "metadata": {"name": "rights-class"}, "value": 5}),
         ),
-    ];
-    let mut all: Vec<Value> = set.iter().map(|(_, object)| object.clone()).collect();
-    all.push(definition);
-    let rights = rbac_for(&all, &RightsOptions::new()).unwrap();
+    ]
+}
+
+/// Gives the rights to the account `tool` of the namespace `rights-two`.
+async fn give(admin: &Client, rights: &Rights) {
     let given = rights.objects("mlops-rights", "rights-two", "tool");
     let (role, binding) = given.cluster.unwrap();
-    let root = "/apis/rbac.authorization.k8s.io/v1";
+    let (role, binding) = (
+        serde_json::to_value(role).unwrap(),
+        serde_json::to_value(binding).unwrap(),
+    );
     let mut made = vec![
-        (
-            format!("{root}/clusterroles/mlops-rights"),
-            serde_json::to_value(role).unwrap(),
-        ),
-        (
-            format!("{root}/clusterrolebindings/mlops-rights"),
-            serde_json::to_value(binding).unwrap(),
-        ),
+        (format!("{RBAC}/clusterroles/mlops-rights"), role),
+        (format!("{RBAC}/clusterrolebindings/mlops-rights"), binding),
     ];
     assert_eq!(given.namespaces.len(), 1);
     for (role, binding) in given.namespaces {
-        made.push((
-            format!("{rbac}/roles/mlops-rights"),
+        let (role, binding) = (
             serde_json::to_value(role).unwrap(),
-        ));
-        made.push((
-            format!("{rbac}/rolebindings/mlops-rights"),
             serde_json::to_value(binding).unwrap(),
-        ));
+        );
+        made.push((format!("{RBAC}/{ONE}/roles/mlops-rights"), role));
+        made.push((format!("{RBAC}/{ONE}/rolebindings/mlops-rights"), binding));
     }
     for (url, object) in &made {
-        assert!(apply(&admin, url, object).await < 300, "{object:#}");
+        assert!(apply(admin, url, object).await < 300, "{object:#}");
     }
+}
 
-    let tool = client_of(
-        "system:serviceaccount:rights-two:tool",
-        Some("system:serviceaccounts"),
-    )
-    .await;
+async fn get(client: &Client, url: &str) -> u16 {
+    send(client, "GET", url, "application/json", &Value::Null)
+        .await
+        .0
+}
+
+/// As the service account on the real server: everything of the set can be applied, read and removed, and a
+/// neighbouring name, kind or namespace cannot.
+#[tokio::test]
+async fn the_rights_are_enough_and_not_more() {
+    let admin = administrator().await;
+    make_definition(&admin, &definition()).await;
+    for name in ["rights-one", "rights-two"] {
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        assert!(apply(&admin, &format!("/api/v1/namespaces/{name}"), &namespace).await < 300);
+    }
+    let set = set();
+    let mut all: Vec<Value> = set.iter().map(|(_, object)| object.clone()).collect();
+    all.push(definition());
+    give(&admin, &rbac_for(&all, &RightsOptions::new()).unwrap()).await;
+
+    let account = "system:serviceaccount:rights-two:tool";
+    let tool = client_of(account, Some("system:serviceaccounts")).await;
     // The API server's view of roles lags a little behind what was written.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while send(
-        &tool,
-        "GET",
-        &format!("/api/v1/{one}/configmaps"),
-        "application/json",
-        &Value::Null,
-    )
-    .await
-    .0 != 200
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while get(&tool, &format!("/api/v1/{ONE}/configmaps")).await != 200
+        || get(&tool, "/apis/scheduling.k8s.io/v1/priorityclasses").await != 200
     {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the rights do not come"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(Instant::now() < deadline, "the rights do not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for (url, object) in &set {
         assert!(apply(&tool, url, object).await < 300, "{url}");
+        assert_eq!(get(&tool, url).await, 200, "{url}");
         let list = url.rsplit_once('/').unwrap().0;
-        for url in [url, list] {
-            assert_eq!(
-                send(&tool, "GET", url, "application/json", &Value::Null)
-                    .await
-                    .0,
-                200,
-                "{url}"
-            );
-        }
+        assert_eq!(get(&tool, list).await, 200, "{list}");
     }
     let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}});
     for (method, url) in [
-        ("PATCH", format!("/api/v1/{one}/configmaps/other")),
-        ("GET", format!("/api/v1/{one}/configmaps/other")),
-        ("GET", format!("/api/v1/{one}/secrets")),
+        ("PATCH", format!("/api/v1/{ONE}/configmaps/other")),
+        ("GET", format!("/api/v1/{ONE}/configmaps/other")),
+        ("GET", format!("/api/v1/{ONE}/secrets")),
         ("GET", "/api/v1/namespaces/rights-two/configmaps".to_owned()),
         ("GET", "/api/v1/configmaps".to_owned()),
-        ("DELETE", format!("/api/v1/{one}/configmaps")),
-        ("DELETE", format!("{rbac}/roles/mlops-rights")),
+        ("DELETE", format!("/api/v1/{ONE}/configmaps")),
+        ("DELETE", format!("{RBAC}/{ONE}/roles/mlops-rights")),
     ] {
+        let query = format!("{url}?fieldManager=x");
         let answer = send(
             &tool,
             method,
-            &format!("{url}?fieldManager=x"),
+            &query,
             "application/apply-patch+yaml",
             &other,
         )
@@ -283,12 +275,7 @@ async fn the_rights_are_enough_and_not_more() {
         assert_eq!(answer.0, 403, "{method} {url}: {}", answer.1);
     }
     for (url, _) in &set {
-        assert_eq!(
-            send(&tool, "DELETE", url, "application/json", &json!({}))
-                .await
-                .0,
-            200,
-            "{url}"
-        );
+        let answer = send(&tool, "DELETE", url, "application/json", &json!({})).await;
+        assert_eq!(answer.0, 200, "{url}: {}", answer.1);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::discovery::{ApiResource, Discovery, Scope};
+use mlops_k8s::validate::{Presence, Validator, Version};
 use mlops_testkit::kubernetes::TestCluster;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -235,6 +236,48 @@ async fn the_server_takes_every_right_manifest() {
     }
     assert!(count > 70, "only {count} objects");
     assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+/// Every kind that the server itself can create is known, with its scope; 1.35 is the server's version.
+#[tokio::test]
+async fn every_kind_of_the_server_is_known() {
+    let client = administrator().await;
+    let discovery = Discovery::new(client).run().await.unwrap();
+    let mut count = 0;
+    for group in discovery.groups() {
+        // Those of other tests.
+        if group.name().ends_with(".example") {
+            continue;
+        }
+        for version in group.versions() {
+            for (resource, capabilities) in group.versioned_resources(version) {
+                if !capabilities.supports_operation(kube::discovery::verbs::CREATE) {
+                    continue;
+                }
+                count += 1;
+                let object = json!({
+                    "apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": "a", "namespace": "b"},
+                });
+                let problems =
+                    Validator::new(Version::V1_35).check_values(&[object], |_| Presence::Here);
+                let says = |text: &str| {
+                    problems
+                        .iter()
+                        .any(|problem| problem.message.contains(text))
+                };
+                assert!(
+                    !says("has no kind") && !says("is not in") && !says("definition"),
+                    "{problems:?}"
+                );
+                assert_eq!(
+                    says("is in no namespace"),
+                    capabilities.scope == Scope::Cluster,
+                    "{problems:?}"
+                );
+            }
+        }
+    }
+    assert!(count > 50, "only {count} kinds");
 }
 
 /// Those that the server takes say so in their first line, and that is checked as well.

@@ -83,8 +83,8 @@ fn is_range(text: &str, rule: (&str, u32, u32, &[&str])) -> bool {
 
 fn value(text: &str, (_, lowest, highest, names): (&str, u32, u32, &[&str])) -> Option<u32> {
     let lower = text.to_ascii_lowercase();
-    let named = names.iter().zip(lowest..).find(|(name, _)| **name == lower);
-    let value = named.map(|(_, value)| value).or_else(|| number(text))?;
+    let by_name = names.iter().zip(lowest..).find(|(name, _)| **name == lower);
+    let value = by_name.map(|(_, value)| value).or_else(|| number(text))?;
     (lowest..=highest).contains(&value).then_some(value)
 }
 

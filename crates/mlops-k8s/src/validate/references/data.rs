@@ -17,57 +17,52 @@ pub(super) fn check<'a>(
     let Some(namespace) = object.namespace else {
         return;
     };
-    let kind = match visit.name {
+    match visit.name {
         "SecretKeySelector" | "SecretEnvSource" | "SecretProjection" | "SecretVolumeSource" => {
-            "Secret"
+            data(resolver, "Secret", namespace, node, finds);
         }
         "ConfigMapKeySelector"
         | "ConfigMapEnvSource"
         | "ConfigMapProjection"
-        | "ConfigMapVolumeSource" => "ConfigMap",
-        "PodSpec" => return pod(resolver, namespace, node, finds),
+        | "ConfigMapVolumeSource" => data(resolver, "ConfigMap", namespace, node, finds),
+        "PodSpec" => pod(resolver, namespace, node, finds),
         "PersistentVolumeClaimVolumeSource" => {
             let kind = ("", "PersistentVolumeClaim");
-            return one(
-                resolver,
-                kind,
-                Some(namespace),
-                node.get("claimName"),
-                finds,
-            );
+            let name = node.get("claimName");
+            one(resolver, kind, Some(namespace), name, finds);
         }
-        "PersistentVolumeClaimSpec" => {
-            let class = node.get("storageClassName");
-            // A volume of the set with the same class is taken also when there is no such class.
-            let is_by_hand = class.and_then(Node::text).is_some_and(|class| {
-                resolver.set.objects.iter().any(|volume| {
-                    let of_volume = volume.node.at(&["spec", "storageClassName"]);
-                    volume.is("", "PersistentVolume")
-                        && of_volume.and_then(Node::text) == Some(class)
-                })
-            });
-            if !is_by_hand {
-                one(
-                    resolver,
-                    ("storage.k8s.io", "StorageClass"),
-                    None,
-                    class,
-                    finds,
-                );
-            }
-            return;
-        }
+        "PersistentVolumeClaimSpec" => storage_class(resolver, node, finds),
         "IngressTLS" => {
-            return one(
-                resolver,
-                ("", "Secret"),
-                Some(namespace),
-                node.get("secretName"),
-                finds,
-            );
+            let name = node.get("secretName");
+            one(resolver, ("", "Secret"), Some(namespace), name, finds);
         }
-        _ => return,
-    };
+        _ => {}
+    }
+}
+
+/// A volume of the set with the same class is taken also when there is no such class.
+fn storage_class<'a>(resolver: &mut Resolver<'_, 'a>, claim: &'a Node, finds: &mut Finds<'a>) {
+    let class = claim.get("storageClassName");
+    let is_by_hand = class.and_then(Node::text).is_some_and(|class| {
+        resolver.set.objects.iter().any(|volume| {
+            let of_volume = volume.node.at(&["spec", "storageClassName"]);
+            volume.is("", "PersistentVolume") && of_volume.and_then(Node::text) == Some(class)
+        })
+    });
+    if !is_by_hand {
+        let kind = ("storage.k8s.io", "StorageClass");
+        one(resolver, kind, None, class, finds);
+    }
+}
+
+/// A `Secret` or `ConfigMap`, and the keys of it that are named.
+fn data<'a>(
+    resolver: &mut Resolver<'_, 'a>,
+    kind: &str,
+    namespace: &str,
+    node: &'a Node,
+    finds: &mut Finds<'a>,
+) {
     if node.is_true("optional") {
         return;
     }
@@ -93,8 +88,8 @@ pub(super) fn one<'a>(
     if let Some(spot) = name
         && let Some(name) = spot.text().filter(|name| !name.is_empty())
     {
-        let reference = resolver.reference(group, kind, namespace, name);
-        resolver.need_object(reference, spot, finds);
+        let reference = Reference::object(group, kind, namespace, name);
+        resolver.need_object(&reference, spot, finds);
     }
 }
 
@@ -156,15 +151,15 @@ fn key<'a>(
     };
     let Some(found) = resolver.set.find("", kind, Some(namespace), name) else {
         // That the object is missing has been told; only one that is elsewhere is asked for its key.
-        let object = resolver.reference("", kind, Some(namespace), name);
-        if resolver.is_elsewhere(&object) {
+        let object = Reference::object("", kind, Some(namespace), name);
+        if !resolver.is_given(&object) && resolver.is_elsewhere(&object) {
             let reference = Reference::Key {
                 kind: kind.to_owned(),
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
                 key: wanted.to_owned(),
             };
-            resolver.need(reference, spot, &[], finds);
+            resolver.need(&reference, spot, &[], finds);
         }
         return;
     };

@@ -69,6 +69,17 @@ pub enum Reference {
     },
 }
 
+impl Reference {
+    fn object(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
+        Self::Object {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Reference {
     /// Such as ``Secret `demo/database` ``.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,19 +173,19 @@ fn whereabouts<'a>(resolver: &mut Resolver<'_, 'a>, object: &Object<'a>, finds: 
         };
         let spot = node.get("kind").unwrap_or(node);
         if resolver.is_first(&reference) {
-            resolver.need(reference, spot, &[], finds);
+            resolver.need(&reference, spot, &[], finds);
         }
     }
     if let Some(namespace) = object.namespace
         && is_label(namespace)
     {
-        let reference = resolver.reference("", "Namespace", None, namespace);
+        let reference = Reference::object("", "Namespace", None, namespace);
         let spot = node
             .at(&["metadata", "namespace"])
             .or_else(|| node.at(&["metadata", "name"]))
             .unwrap_or(node);
         if resolver.is_first(&reference) {
-            resolver.need_object(reference, spot, finds);
+            resolver.need_object(&reference, spot, finds);
         }
     }
 }

@@ -59,21 +59,6 @@ impl<'r, 'a> Resolver<'r, 'a> {
         }
     }
 
-    pub(super) fn reference(
-        &self,
-        group: &str,
-        kind: &str,
-        namespace: Option<&str>,
-        name: &str,
-    ) -> Reference {
-        Reference::Object {
-            group: group.to_owned(),
-            kind: kind.to_owned(),
-            namespace: namespace.map(str::to_owned),
-            name: name.to_owned(),
-        }
-    }
-
     /// Whether this is asked for the first time, for what is told once and not at every object.
     pub(super) fn is_first(&mut self, reference: &Reference) -> bool {
         self.told.insert(reference.clone())
@@ -82,7 +67,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
     /// Looks for an object, and says when it is missing.
     pub(super) fn need_object(
         &mut self,
-        reference: Reference,
+        reference: &Reference,
         spot: &'a Node,
         finds: &mut Finds<'a>,
     ) {
@@ -91,7 +76,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             kind,
             namespace,
             name,
-        } = &reference
+        } = reference
         else {
             return;
         };
@@ -99,8 +84,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .set
             .find(group, kind, namespace.as_deref(), name)
             .is_some();
-        if is_in_set || is_everywhere(kind, namespace.as_deref(), name) || self.is_made(&reference)
-        {
+        if is_in_set || self.is_given(reference) || self.is_elsewhere(reference) {
             return;
         }
         let near: Vec<&'a str> = self
@@ -116,12 +100,12 @@ impl<'r, 'a> Resolver<'r, 'a> {
     /// Asks for what is not in the set, and says when it is missing; `near` are names that may be meant.
     pub(super) fn need(
         &mut self,
-        reference: Reference,
+        reference: &Reference,
         spot: &'a Node,
         near: &[&str],
         finds: &mut Finds<'a>,
     ) {
-        let presence = self.ask(&reference);
+        let presence = self.ask(reference);
         let (severity, message, hint) = match presence {
             Presence::Here => return,
             Presence::Absent => (
@@ -135,7 +119,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
                 "add it to the set, or see that it is in the cluster",
             ),
         };
-        let given = match &reference {
+        let given = match reference {
             Reference::Object { name, .. } => name,
             Reference::Key { key, .. } => key,
             Reference::Port { port, .. } => port,
@@ -161,6 +145,20 @@ impl<'r, 'a> Resolver<'r, 'a> {
     /// Whether the caller is sure to have it.
     pub(super) fn is_elsewhere(&mut self, reference: &Reference) -> bool {
         self.ask(reference) == Presence::Here
+    }
+
+    /// Whether every cluster has the object, or something of the set makes it.
+    pub(super) fn is_given(&self, reference: &Reference) -> bool {
+        let Reference::Object {
+            kind,
+            namespace,
+            name,
+            ..
+        } = reference
+        else {
+            return false;
+        };
+        is_everywhere(kind, namespace.as_deref(), name) || self.is_made(reference)
     }
 
     /// Whether something of the set makes the object.

@@ -62,16 +62,16 @@ fn service<'a>(
         None => String::new(),
     };
     let Some(found) = resolver.set.find("", "Service", Some(namespace), name) else {
-        let object = resolver.reference("", "Service", Some(namespace), name);
-        if !wanted.is_empty() && resolver.is_elsewhere(&object) {
+        let object = Reference::object("", "Service", Some(namespace), name);
+        if !wanted.is_empty() && !resolver.is_given(&object) && resolver.is_elsewhere(&object) {
             let reference = Reference::Port {
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
                 port: wanted,
             };
-            resolver.need(reference, port.unwrap_or(spot), &[], finds);
+            resolver.need(&reference, port.unwrap_or(spot), &[], finds);
         } else {
-            resolver.need_object(object, spot, finds);
+            resolver.need_object(&object, spot, finds);
         }
         return;
     };
@@ -167,7 +167,7 @@ fn nothing<'a>(
         selector: text.join(","),
     };
     let before = finds.len();
-    resolver.need(reference, spot, &[], finds);
+    resolver.need(&reference, spot, &[], finds);
     if finds.len() == before {
         return;
     }

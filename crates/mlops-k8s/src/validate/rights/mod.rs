@@ -73,6 +73,9 @@ pub fn rbac_for(objects: &[Value], options: &RightsOptions) -> Result<Rights, Er
 /// Where, which group, which resource.
 type Place = (Option<String>, String, String);
 
+/// Where, which group, which verbs.
+type Shared<'v> = (Option<String>, String, Vec<&'v str>);
+
 /// What is needed of one resource in one place.
 #[derive(Debug, Default)]
 struct Need {
@@ -219,8 +222,7 @@ impl Needs {
     fn into_rights(self) -> Rights {
         let mut rights = Rights::default();
         // Resources of one group with the same verbs share a rule.
-        let mut shared: BTreeMap<(Option<String>, String, Vec<&str>), Vec<String>> =
-            BTreeMap::new();
+        let mut shared: BTreeMap<Shared<'_>, Vec<String>> = BTreeMap::new();
         let mut named: Vec<(Option<String>, PolicyRule)> = Vec::new();
         for ((namespace, group, resource), need) in &self.by_place {
             let all: Vec<&str> = need.all.iter().copied().collect();

@@ -46,7 +46,7 @@ impl RightsOptions {
         self
     }
 
-    /// Adds the parent object of the ApplySet, a `configmaps` or `secrets`, or a resource of another group.
+    /// Adds the parent object of the `ApplySet`, a `configmaps` or `secrets`, or a resource of another group.
     #[must_use]
     pub fn with_parent(
         mut self,

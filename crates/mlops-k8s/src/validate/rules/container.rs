@@ -1,6 +1,6 @@
 //! Containers: images, variables, ports, probes, resources.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use mlops_core::platform::tree::{Node, Tree};
 
@@ -74,7 +74,7 @@ fn variables<'a>(node: &'a Node, finds: &mut Finds<'a>) {
 }
 
 fn ports<'a>(node: &'a Node, finds: &mut Finds<'a>) {
-    let mut seen: HashMap<&str, ()> = HashMap::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for port in node.list("ports") {
         let Some(name) = port.get("name") else {
             continue;
@@ -86,7 +86,7 @@ fn ports<'a>(node: &'a Node, finds: &mut Finds<'a>) {
             let message = format!("{} cannot be the name of a port", quoted(text));
             finds.error(name, message).hint(PORT_NAME_HINT);
         }
-        if seen.insert(text, ()).is_some() {
+        if !seen.insert(text) {
             finds.error(name, format!("a second port is called {}", quoted(text)));
         }
     }

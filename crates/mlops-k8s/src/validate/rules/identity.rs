@@ -230,10 +230,14 @@ fn rule(group: &str, kind: &str) -> NameRule {
     match (group, kind) {
         ("", "Service") => NameRule::OldLabel,
         ("", "Namespace") | ("apps", "StatefulSet") => NameRule::Label,
-        ("rbac.authorization.k8s.io", _)
-        | ("certificates.k8s.io", _)
+        (
+            "rbac.authorization.k8s.io"
+            | "certificates.k8s.io"
+            | "events.k8s.io"
+            | "internal.apiserver.k8s.io",
+            _,
+        )
         | ("", "Event" | "Binding")
-        | ("events.k8s.io" | "internal.apiserver.k8s.io", _)
         | ("networking.k8s.io", "IPAddress") => NameRule::Step,
         _ => NameRule::Subdomain,
     }

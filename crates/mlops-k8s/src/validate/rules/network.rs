@@ -1,6 +1,6 @@
 //! Services, ingresses and network policies: ports, hosts and paths.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use mlops_core::platform::tree::Node;
 
@@ -64,7 +64,7 @@ pub(super) fn service<'a>(spec: &'a Node, finds: &mut Finds<'a>) {
             .error(spec, "the service has no ports")
             .hint("write `ports`, or `clusterIP: None` when only names are wanted");
     }
-    let mut names: HashMap<&str, ()> = HashMap::new();
+    let mut names: HashSet<&str> = HashSet::new();
     for port in ports {
         number(port.get("port"), finds);
         number_or_name(port.get("targetPort"), finds);
@@ -80,7 +80,7 @@ pub(super) fn service<'a>(spec: &'a Node, finds: &mut Finds<'a>) {
                 let message = format!("{} cannot be the name of a port", quoted(text));
                 finds.error(name, message).hint(NameRule::Label.text());
             }
-            if names.insert(text, ()).is_some() {
+            if !names.insert(text) {
                 finds.error(name, format!("a second port is called {}", quoted(text)));
             }
         }

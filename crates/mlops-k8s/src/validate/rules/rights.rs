@@ -56,24 +56,21 @@ pub(super) fn subject<'a>(object: &Object<'a>, subject: &'a Node, finds: &mut Fi
         return;
     };
     match kind.text() {
-        Some("ServiceAccount") => {
-            if subject.get("namespace").is_none() {
-                finds
-                    .error(
-                        subject,
-                        "the subject does not say the namespace of the service account",
-                    )
-                    .hint("write `namespace`");
-            }
+        Some("ServiceAccount") if subject.get("namespace").is_none() => {
+            finds
+                .error(
+                    subject,
+                    "the subject does not say the namespace of the service account",
+                )
+                .hint("write `namespace`");
         }
-        Some("User" | "Group") => {}
+        Some("ServiceAccount" | "User" | "Group") | None => {}
         Some(other) => {
             let message = format!("{} cannot be bound to a role", quoted(other));
             finds
                 .error(kind, message)
                 .nearest(other, ["User", "Group", "ServiceAccount"]);
         }
-        None => {}
     }
     if name.text() == Some("") {
         finds.error(name, "the subject has no name");

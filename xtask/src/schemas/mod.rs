@@ -1,6 +1,6 @@
 //! Writes the slim schemas of Kubernetes that `mlops-k8s` checks objects against.
 //!
-//! The OpenAPI of each version comes from the Go module `k8s.io/kubernetes`
+//! The `OpenAPI` of each version comes from the Go module `k8s.io/kubernetes`
 //! (`api/openapi-spec/swagger.json`). It names no allowed values, so these come from the types marked `+enum` in the
 //! sources of `k8s.io/api` of the same version. All versions go into one file: what is the same is written once, and
 //! what is not carries the versions it is in as bits.
@@ -32,14 +32,22 @@ const MAX_BYTES: usize = 500_000;
 /// One field of a definition: its schema, the versions it is in, and those in which it must be given.
 type Field = (Value, u8, u8);
 
+type GroupVersionKind = (String, String, String);
+
+struct Kind {
+    plural: String,
+    is_namespaced: bool,
+    versions: u8,
+    definition: String,
+}
+
 #[derive(Default)]
 struct Merged {
     /// The numbers of the definitions by name.
     numbers: BTreeMap<String, usize>,
     /// By name: each field with its forms, newest last.
     objects: BTreeMap<String, BTreeMap<String, Vec<Field>>>,
-    /// By group, version and kind: resource, whether namespaced, versions, definition.
-    kinds: BTreeMap<(String, String, String), (String, bool, u8, String)>,
+    kinds: BTreeMap<GroupVersionKind, Kind>,
 }
 
 /// Fetches the modules, and writes `crates/mlops-k8s/schemas/kubernetes.json.gz`.
@@ -106,8 +114,13 @@ impl Merged {
                 text(only, "kind"),
             );
             if let Some((plural, is_namespaced)) = kinds.get(&key) {
-                let entry = (plural.clone(), *is_namespaced, 0, name.clone());
-                self.kinds.entry(key).or_insert(entry).2 |= bit;
+                let kind = self.kinds.entry(key).or_insert_with(|| Kind {
+                    plural: plural.clone(),
+                    is_namespaced: *is_namespaced,
+                    versions: 0,
+                    definition: name.clone(),
+                });
+                kind.versions |= bit;
                 wanted.push(name.clone());
             }
         }
@@ -182,23 +195,21 @@ impl Merged {
         let kinds = self
             .kinds
             .iter()
-            .map(
-                |((group, version, kind), (plural, is_namespaced, versions, name))| {
-                    let number = self
-                        .numbers
-                        .get(name)
-                        .context("a kind without definition")?;
-                    Ok(json!([
-                        group,
-                        version,
-                        kind,
-                        plural,
-                        is_namespaced,
-                        versions,
-                        number
-                    ]))
-                },
-            )
+            .map(|((group, version, name), kind)| {
+                let number = self.numbers.get(&kind.definition);
+                let number = number.context("a kind without definition")?;
+                let (plural, is_namespaced) = (&kind.plural, kind.is_namespaced);
+                let versions = kind.versions;
+                Ok(json!([
+                    group,
+                    version,
+                    name,
+                    plural,
+                    is_namespaced,
+                    versions,
+                    number
+                ]))
+            })
             .collect::<Result<Vec<Value>>>()?;
         let versions: Vec<&str> = VERSIONS.iter().map(|(version, _)| *version).collect();
         Ok(json!({ "versions": versions, "objects": objects, "kinds": kinds }))
@@ -226,7 +237,7 @@ impl Merged {
 }
 
 /// What can be created: by group, version and kind the name of the resource and whether it is in namespaces.
-fn kinds(paths: &Map<String, Value>) -> BTreeMap<(String, String, String), (String, bool)> {
+fn kinds(paths: &Map<String, Value>) -> BTreeMap<GroupVersionKind, (String, bool)> {
     let mut kinds = BTreeMap::new();
     for (path, item) in paths {
         let Some(post) = item.get("post") else {
