@@ -139,7 +139,7 @@ struct Prefetched {
 }
 
 /// The interpreter of the environment that the program itself makes: the tests use what the users get.
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     let text = capture(&mut cargo([
         "run",
         "--quiet",

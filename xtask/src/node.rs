@@ -12,25 +12,28 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
-use crate::needs::{apt_get, is_root};
+use crate::needs::{apt_get, is_root, python};
 use crate::shell::{cargo, root, run, say};
 
 /// The environment variable by which tests find a node that runs already.
 const NODE: &str = "MLOPS_TEST_NODE";
 
 /// What a node needs of the system, each with its package of Debian.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("iptables", "iptables"),
     ("conntrack", "conntrack"),
     ("ip", "iproute2"),
     ("busybox", "busybox-static"),
+    ("debootstrap", "debootstrap"),
     ("curl", "curl"),
 ];
 
 /// Debian keeps the plugins for networks of containers here.
 const CNI: &str = "/usr/lib/cni/bridge";
+
+const NO_NODE: &str = "no node runs; start one with `cargo xtask node up`";
 
 #[derive(Debug, Args)]
 pub(crate) struct NodeArguments {
@@ -46,18 +49,21 @@ enum NodeTask {
     Down,
     /// Print the path of its kubeconfig.
     Kubeconfig,
+    /// Bring the images of a platform to it, and print their names.
+    Images,
 }
 
 pub(crate) fn node(arguments: &NodeArguments) -> Result<()> {
     match arguments.task {
         NodeTask::Up => up(),
         NodeTask::Down => down(),
+        NodeTask::Images => images(),
         NodeTask::Kubeconfig => match Record::read()? {
             Some(record) => {
                 print_kubeconfig(&record);
                 Ok(())
             }
-            None => bail!("no node runs; start one with `cargo xtask node up`"),
+            None => bail!(NO_NODE),
         },
     }
 }
@@ -204,6 +210,14 @@ fn up() -> Result<()> {
     fs::write(&path, serde_json::to_string(&record)?)?;
     print_kubeconfig(&record);
     Ok(())
+}
+
+fn images() -> Result<()> {
+    let record = Record::read()?.context(NO_NODE)?;
+    let python = python()?;
+    // The interpreter is in `bin` of the environment.
+    let environment = python.ancestors().nth(2).context("it has no folder")?;
+    run(example("images").arg(environment).env(NODE, &record.folder))
 }
 
 fn down() -> Result<()> {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use mlops_cli::{Host, Streams};
+use mlops_cli::Host;
 use mlops_core::{Error, ErrorKind, Result};
 use mlops_local::{Supervise, become_child, supervise};
 
@@ -22,14 +22,7 @@ fn main() -> ExitCode {
     }
     // Fails only when a provider is there already, which serves as well.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let host = Host {
-        env: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect(),
-        program: std::env::current_exe().unwrap_or_else(|_| "mlops".into()),
-        streams: Streams::standard(),
-    };
-    mlops_cli::run(args, host)
+    mlops_cli::run(args, Host::of_process())
 }
 
 /// Keeps the processes of one platform: `mlops __supervise FOLDER SOCKET`.

@@ -16,6 +16,7 @@ pub mod shell;
 #[cfg(test)]
 mod test_support;
 pub mod text;
+pub mod tool;
 pub mod trace;
 
 pub use args::{Args, Color, Global, Output, ShellSyntax, Verb, command};

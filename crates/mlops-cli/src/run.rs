@@ -31,6 +31,21 @@ pub struct Host {
     pub streams: Streams,
 }
 
+impl Host {
+    /// The surroundings of this process.
+    pub fn of_process() -> Self {
+        Self {
+            env: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+            program: std::env::current_exe().unwrap_or_else(|_| "mlops".into()),
+            streams: Streams::standard(),
+        }
+    }
+}
+
 /// Runs the command; `args` begin with the name of the program.
 ///
 /// ```
@@ -52,7 +67,7 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>, host: Ho
 }
 
 /// Help and version go to standard output, what is wrong with the arguments to standard error.
-fn print_usage(usage: &clap::Error, host: Host) -> Exit {
+pub(crate) fn print_usage(usage: &clap::Error, host: Host) -> Exit {
     let Host { env, streams, .. } = host;
     let (mut stream, is_terminal, exit) = if usage.use_stderr() {
         (streams.stderr, streams.stderr_is_terminal, Exit::WrongInput)

@@ -46,17 +46,18 @@ impl Digest {
     }
 
     fn finish(hash: Sha256) -> Self {
-        const DIGITS: [char; 16] = [
-            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-        ];
-        let digit = |value: u8| DIGITS.get(usize::from(value)).copied();
-        Self(
-            hash.finalize()
-                .iter()
-                .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-                .flatten()
-                .collect(),
-        )
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut text = String::with_capacity(64);
+        for byte in hash.finalize() {
+            for half in [byte >> 4, byte & 15] {
+                text.extend(
+                    DIGITS
+                        .get(usize::from(half))
+                        .map(|digit| char::from(*digit)),
+                );
+            }
+        }
+        Self(text)
     }
 
     /// All 64 hexadecimal digits.

@@ -9,7 +9,7 @@ use crate::cargo;
 /// The crates in order; a crate depends only on crates of lower floors, and only on those named here.
 ///
 /// ```text
-/// bins, examples, benches -> mlops-cli -> mlops -> { catalog, storage, serving, local } -> mlops-core
+/// bins, examples, benches -> mlops-cli -> mlops -> { catalog, storage, serving, k8s, local } -> mlops-core
 ///                                                                              local -> mlops-s3-server
 /// ```
 const MAY: &[(&str, &[&str])] = &[
@@ -18,6 +18,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("mlops-catalog", &["mlops-core"]),
     ("mlops-storage", &["mlops-core"]),
     ("mlops-serving", &["mlops-core"]),
+    ("mlops-k8s", &["mlops-core"]),
     ("mlops-local", &["mlops-core", "mlops-s3-server"]),
     ("mlops-testkit", &["mlops-core"]),
     (
@@ -27,11 +28,15 @@ const MAY: &[(&str, &[&str])] = &[
             "mlops-catalog",
             "mlops-storage",
             "mlops-serving",
+            "mlops-k8s",
             "mlops-local",
         ],
     ),
     ("mlops-cli", LIBRARIES),
     ("mlops-bin", ABOVE_CLI),
+    ("mlops-apply-bin", ABOVE_CLI),
+    ("mlops-explain-bin", ABOVE_CLI),
+    ("mlops-preflight-bin", ABOVE_CLI),
     ("mlops-examples", ABOVE_CLI),
     ("mlops-bench", ABOVE_CLI),
     ("xtask", &["mlops-catalog"]),
@@ -43,6 +48,7 @@ const LIBRARIES: &[&str] = &[
     "mlops-catalog",
     "mlops-storage",
     "mlops-serving",
+    "mlops-k8s",
     "mlops-local",
 ];
 
@@ -53,7 +59,9 @@ const ABOVE_CLI: &[&str] = &[
     "mlops-catalog",
     "mlops-storage",
     "mlops-serving",
+    "mlops-k8s",
     "mlops-local",
+    "mlops-k8s",
     "mlops-s3-server",
 ];
 

@@ -1,15 +1,21 @@
 //! What only a real API server, or a real node, can show.
-
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "helpers of tests fail by panicking, as tests do"
+    clippy::too_many_lines,
+    reason = "helpers of tests fail by panicking, as tests do; a test tells one story"
 )]
 
+mod apply_set;
 mod explain_causes;
 mod explain_page;
 mod explain_recorded;
 mod explain_stage;
 mod explain_until;
+mod lease_holding;
 mod preflight;
+mod reach_on_node;
+mod support;
+mod trouble;
+mod wait_watch;

@@ -8,6 +8,7 @@ mod cluster;
 mod commands;
 pub mod images;
 mod node;
+pub mod platform;
 mod programs;
 
 pub use addons::BUSYBOX;

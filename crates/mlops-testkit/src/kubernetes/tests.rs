@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use super::*;
 
 /// The whole life of one, because starting it is what costs.
@@ -37,6 +39,81 @@ fn an_api_server_answers_is_stopped_and_comes_again() {
     assert!(!folder.exists(), "{} is left", folder.display());
 }
 
+/// Runs a pod to its end and hands back what it printed.
+fn run_pod(
+    node: &TestNode,
+    name: &str,
+    image: &str,
+    command: &str,
+    container: &str,
+    pod: &str,
+) -> String {
+    let path = format!("/api/v1/namespaces/default/pods/{name}");
+    node.apply(
+        &path,
+        &format!(
+            "apiVersion: v1
+kind: Pod
+metadata: {{ name: {name}, namespace: default }}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: main
+    image: {image}
+    imagePullPolicy: IfNotPresent
+    command: {command}
+    {container}
+  {pod}
+"
+        ),
+    );
+    let deadline = Instant::now() + Duration::from_mins(2);
+    let ended =
+        |pod: &str| pod.contains(r#""phase":"Succeeded""#) || pod.contains(r#""phase":"Failed""#);
+    while !ended(&node.get(&path)) {
+        assert!(
+            Instant::now() < deadline,
+            "{name} does not end: {}",
+            node.get(&path)
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    node.get(&format!("{path}/log"))
+}
+
+/// The images of a platform's components hold what they say.
+#[test]
+fn the_images_of_a_platform_run() {
+    let environment = crate::python::python();
+    let environment = environment.parent().unwrap().parent().unwrap();
+    let node = TestNode::shared();
+    node.import_archive(&platform::archive(environment));
+    let postgres = r#"["/bin/sh", "-c", "/usr/lib/postgresql/*/bin/postgres --version"]"#;
+    for (name, image, command, said) in [
+        (
+            "postgres",
+            platform::POSTGRES,
+            postgres,
+            "postgres (PostgreSQL)",
+        ),
+        (
+            "s3",
+            platform::S3,
+            r#"["/versitygw", "--version"]"#,
+            "versitygw",
+        ),
+        (
+            "python",
+            platform::PYTHON,
+            r#"["/opt/mlops/bin/python", "-I", "-c", "import mlflow, mlserver; print(mlflow.__file__, mlflow.__version__)"]"#,
+            "/opt/mlops/lib",
+        ),
+    ] {
+        let log = run_pod(node, name, image, command, "", "");
+        assert!(log.contains(said), "{name}: {log}");
+    }
+}
+
 /// A pod that reads a volume, asks for names and reaches the API server; then nothing of the node is left.
 #[test]
 fn a_node_runs_pods_and_leaves_nothing() {
@@ -50,41 +127,25 @@ metadata: { name: data, namespace: default }
 spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 10Mi } } }
 ",
     );
-    node.apply(
-        &format!("{namespaces}/pods/asks"),
-        "apiVersion: v1
-kind: Pod
-metadata: { name: asks, namespace: default }
-spec:
-  restartPolicy: Never
-  containers:
-  - name: main
-    image: localhost/busybox:1
-    command: [sh, -ec, 'echo kept >/data/x; cat /data/x; nslookup kubernetes.default.svc.cluster.local; nc -w 5 kubernetes.default.svc 443 </dev/null; echo reached']
-    volumeMounts: [{ name: data, mountPath: /data }]
-  volumes: [{ name: data, persistentVolumeClaim: { claimName: data } }]
-",
+    let script = "echo kept >/data/x; cat /data/x; nslookup kubernetes.default.svc.cluster.local; \
+                  nc -w 5 kubernetes.default.svc 443 </dev/null; echo reached";
+    let log = run_pod(
+        &node,
+        "asks",
+        BUSYBOX,
+        &format!(r#"["sh", "-ec", "{script}"]"#),
+        "volumeMounts: [{ name: data, mountPath: /data }]",
+        "volumes: [{ name: data, persistentVolumeClaim: { claimName: data } }]",
     );
-    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    let ended =
-        |pod: &str| pod.contains(r#""phase":"Succeeded""#) || pod.contains(r#""phase":"Failed""#);
-    while !ended(&node.get(&format!("{namespaces}/pods/asks"))) {
-        assert!(std::time::Instant::now() < deadline, "the pod does not end");
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
-    let log = node.get(&format!("{namespaces}/pods/asks/log"));
     for part in ["kept", "10.96.0.1", "reached"] {
         assert!(log.contains(part), "{part} is not in:\n{log}");
     }
 
+    let deadline = Instant::now() + Duration::from_mins(1);
     let metrics = "/apis/metrics.k8s.io/v1beta1/nodes/test-node";
     while !node.get(metrics).contains(r#""usage""#) {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "{}",
-            node.get(metrics)
-        );
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert!(Instant::now() < deadline, "{}", node.get(metrics));
+        std::thread::sleep(Duration::from_millis(500));
     }
 
     let folder = node.folder().to_owned();

@@ -1,0 +1,73 @@
+//! The command as a person types it, against a real API server.
+
+use std::process::{Command, Output, Stdio};
+
+use mlops_testkit::kubernetes::TestCluster;
+
+fn run(kubeconfig: &std::path::Path, args: &[&str]) -> (i32, String, String) {
+    let output: Output = Command::new(env!("CARGO_BIN_EXE_mlops-preflight"))
+        .args(args)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn each_check_has_a_reason_and_the_worst_decides() {
+    let cluster = TestCluster::shared();
+    let args = ["--no-volume", "--output", "json", "-n", "default"];
+    let (code, out, err) = run(&cluster.kubeconfig(), &args);
+    // Without a node nobody answers for names.
+    assert_eq!(code, 4, "{out}{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let state = |word: &str| {
+        let found = checks
+            .iter()
+            .find(|check| check["name"].as_str().unwrap().contains(word));
+        found.unwrap_or_else(|| panic!("{word}: {out}"))["state"].clone()
+    };
+    assert_eq!(state("version"), "passed");
+    assert_eq!(state("DNS"), "failed");
+    for check in checks {
+        assert!(!check["reason"].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn rights_are_those_that_the_objects_take() {
+    let cluster = TestCluster::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, cluster.kubeconfig_of("nobody-special", None)).unwrap();
+    let object = folder.path().join("one.yaml");
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: one }\n";
+    std::fs::write(&object, text).unwrap();
+    let args = [object.to_str().unwrap(), "--no-volume", "-n", "default"];
+    let (code, out, err) = run(&kubeconfig, &args);
+    assert_eq!(code, 4, "{out}{err}");
+    assert!(out.contains("patch configmaps"), "{out}");
+    let (_, out, _) = run(&cluster.kubeconfig(), &args);
+    assert!(out.contains("passed: "), "{out}");
+    assert!(!out.contains("failed: patch"), "{out}");
+}
+
+#[test]
+fn completions_and_manual_page_are_printed() {
+    let nowhere = std::path::Path::new("/nowhere");
+    assert!(
+        run(nowhere, &["--completions", "fish"])
+            .1
+            .contains("mlops-preflight")
+    );
+    assert_eq!(run(nowhere, &["--man"]).0, 0);
+}
