@@ -10,6 +10,7 @@ mod cache;
 mod checks;
 mod needs;
 mod node;
+mod schemas;
 mod shell;
 mod test;
 mod tools;
@@ -50,6 +51,8 @@ enum Task {
     Node(node::NodeArguments),
     /// Measure against the peers and write docs/benchmarks.md.
     Bench(bench::BenchArguments),
+    /// Write the schemas that objects for Kubernetes are checked against.
+    Schemas,
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +88,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Rooms => checks::rooms()?,
         Task::Node(arguments) => node::node(arguments)?,
         Task::Bench(arguments) => bench::bench(arguments)?,
+        Task::Schemas => schemas::schemas()?,
     }
     Ok(ExitCode::SUCCESS)
 }

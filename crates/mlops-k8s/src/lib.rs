@@ -15,6 +15,7 @@ mod plan;
 pub mod preflight;
 mod reach;
 mod remove;
+pub mod validate;
 mod wait;
 
 pub use k8s_openapi;

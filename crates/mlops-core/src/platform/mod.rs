@@ -36,7 +36,7 @@ mod external;
 mod model;
 mod problems;
 mod source;
-mod tree;
+pub mod tree;
 mod validate;
 mod words;
 

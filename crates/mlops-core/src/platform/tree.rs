@@ -1,4 +1,4 @@
-//! YAML as a tree in which every key and value knows its place.
+//! YAML as a tree in which every key and value knows its place: for checks that tell where something is wrong.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use serde_saphyr::{Location, Spanned};
 
 /// A part of a file: where it begins and how many characters it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub struct Place {
     /// The line, from 1.
-    pub(super) line: u64,
+    pub line: u64,
     /// The column in characters, from 1.
-    pub(super) column: u64,
+    pub column: u64,
     /// The length in characters; may reach over several lines.
-    pub(super) length: u64,
+    pub length: u64,
 }
 
 impl From<Location> for Place {
@@ -29,25 +29,34 @@ impl From<Location> for Place {
 
 /// A value and its place.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) tree: Tree,
+pub struct Node {
+    /// Where it is.
+    pub place: Place,
+    /// What it is.
+    pub tree: Tree,
 }
 
 /// A key and its place.
 #[derive(Debug, Clone)]
-pub(super) struct Key {
-    pub(super) place: Place,
-    pub(super) text: String,
+pub struct Key {
+    /// Where it is.
+    pub place: Place,
+    /// The key itself.
+    pub text: String,
 }
 
 /// A value of any type.
 #[derive(Debug, Clone)]
-pub(super) enum Tree {
+pub enum Tree {
+    /// Nothing.
     Null,
+    /// True or false.
     Bool(bool),
+    /// A number.
     Number(Number),
+    /// A text.
     Text(String),
+    /// A list.
     List(Vec<Node>),
     /// All entries, those with a key that occurred before as well.
     Map(Vec<(Key, Node)>),
@@ -55,7 +64,7 @@ pub(super) enum Tree {
 
 impl Tree {
     /// What it is, for people.
-    pub(super) fn describe(&self) -> &'static str {
+    pub fn describe(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "true or false",
@@ -69,7 +78,7 @@ impl Tree {
 
 impl Node {
     /// What is under a key of a map or at an index of a list, with the place that names it.
-    pub(super) fn child(&self, step: &str) -> Option<(Place, &Self)> {
+    pub fn child(&self, step: &str) -> Option<(Place, &Self)> {
         match &self.tree {
             Tree::Map(entries) => entries
                 .iter()

@@ -18,4 +18,8 @@ mod preflight;
 mod reach_on_node;
 mod support;
 mod trouble;
+mod validate_corpus;
+mod validate_properties;
+mod validate_rights;
+mod validate_server;
 mod wait_watch;
