@@ -35,7 +35,6 @@ async fn a_server_without_nodes_fails_what_needs_nodes() {
         .await;
     let report = Preflight::new()
         .with_versions((1, 33), (1, 35))
-        .with_versions((1, 33), (1, 35))
         .with_namespace(&namespace)
         .with_namespace("not-there-yet")
         .with_right(Right::new("create", "apps", "deployments").in_namespace(&namespace))
