@@ -24,6 +24,7 @@ macro_rules! causes {
         /// The stable code of a cause.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[non_exhaustive]
+        #[expect(clippy::doc_markdown, reason = "the meanings are printed as they are, too")]
         pub enum CauseCode {
             $(#[doc = $meaning] #[serde(rename = $name)] $variant,)*
         }

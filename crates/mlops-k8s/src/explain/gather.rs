@@ -10,11 +10,12 @@ use mlops_core::Result;
 use serde_json::Value;
 
 use super::facts::{Event, Facts, Found, Object, at, number, text};
-use super::failure::{is_status, wrap};
+use super::failure::is_status;
 use super::kinds::{self, Part, Place, Scope};
 use super::logs;
 use super::model::ObjectRef;
 use super::text::bounded;
+use crate::error::wrap;
 
 /// How long one question may take before it counts as not answered.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -6,8 +6,9 @@ use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
 use mlops_core::Result;
 
 use super::facts::{Found, list, text};
-use super::failure::{is_status, wrap};
+use super::failure::is_status;
 use super::model::ObjectRef;
+use crate::error::wrap;
 
 /// How much of the objects of a kind is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

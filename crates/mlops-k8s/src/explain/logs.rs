@@ -102,8 +102,16 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_few_and_short() {
-        let text =
-            (1..=9).map(|n| format!("line {n}\n\n")).collect::<String>() + &"x".repeat(1_000);
+        let lines: Vec<String> = (1..=9)
+            .map(|n| {
+                format!(
+                    "line {n}
+
+"
+                )
+            })
+            .collect();
+        let text = lines.concat() + &"x".repeat(1_000);
         let lines = bounded_lines(&text);
         assert_eq!(lines.len(), LINES);
         assert_eq!(lines[0], "line 6");

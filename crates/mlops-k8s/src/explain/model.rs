@@ -220,30 +220,7 @@ impl fmt::Display for Evidence {
                 )?;
                 after_colon(f, message)
             }
-            Self::Container {
-                about,
-                container,
-                state,
-                reason,
-                message,
-                exit_code,
-                restarts,
-            } => {
-                write!(
-                    f,
-                    "container {} of {about}: {} {}",
-                    clean(container),
-                    clean(state),
-                    clean(reason)
-                )?;
-                if let Some(code) = exit_code {
-                    write!(f, ", exit code {code}")?;
-                }
-                if *restarts > 0 {
-                    write!(f, ", restarts {restarts}")?;
-                }
-                after_colon(f, message)
-            }
+            Self::Container { .. } => self.fmt_container(f),
             Self::Log {
                 about,
                 container,
@@ -265,6 +242,37 @@ impl fmt::Display for Evidence {
             Self::Missing { object } => write!(f, "{object} is not there"),
             Self::Answer { message } => write!(f, "the server answered: {}", clean(message)),
         }
+    }
+}
+
+impl Evidence {
+    fn fmt_container(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Container {
+            about,
+            container,
+            state,
+            reason,
+            message,
+            exit_code,
+            restarts,
+        } = self
+        else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "container {} of {about}: {} {}",
+            clean(container),
+            clean(state),
+            clean(reason)
+        )?;
+        if let Some(code) = exit_code {
+            write!(f, ", exit code {code}")?;
+        }
+        if *restarts > 0 {
+            write!(f, ", restarts {restarts}")?;
+        }
+        after_colon(f, message)
     }
 }
 

@@ -182,7 +182,7 @@ impl VolumeTrial {
             namespace: namespace.into(),
             class: None,
             image: "registry.k8s.io/pause:3.10".to_owned(),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
         }
     }
 
@@ -209,6 +209,21 @@ impl VolumeTrial {
     }
 }
 
+#[derive(Debug, Clone)]
+enum ClassWanted {
+    Default,
+    Named(String),
+}
+
+impl ClassWanted {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Default => None,
+            Self::Named(name) => Some(name),
+        }
+    }
+}
+
 /// What to check. Nothing is checked that was not asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Preflight {
@@ -216,7 +231,7 @@ pub struct Preflight {
     rights: Vec<Right>,
     namespaces: Vec<String>,
     volumes: Vec<VolumeTrial>,
-    ingress: Option<Option<String>>,
+    ingress: Option<ClassWanted>,
     dns: Option<()>,
     admission: Vec<(String, PodSecurity)>,
     room: Option<Room>,
@@ -260,7 +275,9 @@ impl Preflight {
     /// There must be an `IngressClass`: this one, or with none a default one.
     #[must_use]
     pub fn with_ingress_class(mut self, name: Option<&str>) -> Self {
-        self.ingress = Some(name.map(str::to_owned));
+        self.ingress = Some(name.map_or(ClassWanted::Default, |name| {
+            ClassWanted::Named(name.to_owned())
+        }));
         self
     }
 
@@ -308,8 +325,8 @@ impl Preflight {
         for trial in &self.volumes {
             work.push(volume::check(client, trial).boxed());
         }
-        if let Some(name) = &self.ingress {
-            work.push(one(cluster::ingress_class(client, name.as_deref())));
+        if let Some(class) = &self.ingress {
+            work.push(one(cluster::ingress_class(client, class.name())));
         }
         if self.dns.is_some() {
             work.push(one(cluster::dns(client)));

@@ -172,6 +172,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "json! makes values")]
     fn node(name: &str, taints: serde_json::Value) -> Node {
         serde_json::from_value(json!({
             "metadata": { "name": name },

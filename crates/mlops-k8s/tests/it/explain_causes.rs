@@ -37,10 +37,10 @@ pub(crate) fn wanted<'a>(case: &Case, explanation: &'a Explanation) -> Option<&'
         .cause
         .as_ref()
         .is_some_and(|cause| cause.code.as_str() == first);
-    let cause = all(explanation).find(|cause| cause.code.as_str() == case.code)?;
-    let text = cause.to_string();
+    let found = all(explanation).find(|cause| cause.code.as_str() == case.code)?;
+    let text = found.to_string();
     let complete = case.shows.iter().all(|part| text.contains(part));
-    (starts && complete).then_some(cause)
+    (starts && complete).then_some(found)
 }
 
 /// Explains one case as soon as its fault shows, by watching.
@@ -59,7 +59,7 @@ async fn explained(
     })
     .await
     .map_err(|error| format!("{}: {error}: {}", case.code, error.causes().join(": ")))?;
-    let cause = wanted(case, &explanation)
+    let found = wanted(case, &explanation)
         .ok_or("it was there a moment ago")?
         .clone();
     if explain_page::updates() {
@@ -70,7 +70,7 @@ async fn explained(
     }
     Ok(Seen {
         subject: explanation.subject,
-        cause,
+        cause: found,
         namespace: stage.namespace(case),
     })
 }

@@ -87,3 +87,60 @@ fn recorded_facts_are_judged_as_on_the_day_they_were_recorded() {
     }
     assert!(cases.len() >= 60, "{} cases", cases.len());
 }
+
+fn recorded() -> Vec<Facts> {
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let texts = entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    texts
+        .map(|text| serde_json::from_str(&text).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_could_not_be_listed_is_never_called_absent() {
+    // These causes say that something is not there because it is not in a list; no message of the cluster says so.
+    let by_list = [
+        CauseCode::SelectsNothing,
+        CauseCode::NoStorageClass,
+        CauseCode::StorageClassMissing,
+        CauseCode::BackendMissing,
+        CauseCode::IngressClassMissing,
+    ];
+    let mut without = 0;
+    for mut facts in recorded() {
+        let before = judge(&facts).cause.map(|cause| cause.code);
+        facts.known.clear();
+        let after = judge(&facts);
+        let all = after.cause.iter().chain(&after.others);
+        assert!(
+            !all.into_iter().any(|cause| by_list.contains(&cause.code)),
+            "{after}"
+        );
+        without += usize::from(before.is_some_and(|code| by_list.contains(&code)));
+    }
+    assert_eq!(
+        without,
+        by_list.len(),
+        "each of these causes must have been there before"
+    );
+}
+
+#[test]
+fn facts_with_gaps_are_judged_too_and_always_alike() {
+    let mut judged = 0;
+    for facts in recorded() {
+        for gap in 0..facts.objects.len() {
+            let mut facts = facts.clone();
+            facts.objects.remove(gap);
+            facts.events.pop();
+            let explanation = judge(&facts);
+            assert_eq!(explanation, judge(&facts));
+            assert!(
+                !explanation.ready || explanation.cause.is_none(),
+                "{explanation}"
+            );
+            judged += 1;
+        }
+    }
+    assert!(judged > 200, "{judged}");
+}

@@ -29,9 +29,8 @@ fn plain() -> Value {
 /// What the server says to a pod.
 async fn refusal(client: &kube::Client, namespace: &str, spec: &Value) -> Option<CauseCode> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let error = match api.create(&PostParams::default(), &pod("web", spec)).await {
-        Ok(_) => panic!("the pod was taken in {namespace}"),
-        Err(error) => error,
+    let Err(error) = api.create(&PostParams::default(), &pod("web", spec)).await else {
+        panic!("the pod was taken in {namespace}");
     };
     let kube::Error::Api(status) = error else {
         panic!("{error}")

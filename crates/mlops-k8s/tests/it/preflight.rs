@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use State::{Failed, Passed, Skipped, Unknown};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Client;
 use kube::api::{Api, ListParams};
@@ -34,7 +35,6 @@ async fn a_server_without_nodes_fails_what_needs_nodes() {
         .await;
     let report = Preflight::new()
         .with_versions((1, 33), (1, 35))
-        .with_versions((1, 33), (1, 35))
         .with_namespace(&namespace)
         .with_namespace("not-there-yet")
         .with_right(Right::new("create", "apps", "deployments").in_namespace(&namespace))
@@ -51,7 +51,6 @@ async fn a_server_without_nodes_fails_what_needs_nodes() {
         .with_cert_manager(&namespace)
         .run(&stage.client)
         .await;
-    use State::{Failed, Passed, Skipped};
     assert_eq!(
         states(&report),
         [
@@ -115,7 +114,6 @@ async fn what_a_visitor_may_not_ask_is_unknown_and_rights_are_answered_exactly()
         let visitor = visitor.clone();
         async move { wanted.run(&visitor).await }
     };
-    use State::{Failed, Passed, Unknown};
     // Rights come into force some moments after they were given.
     while states(&check(vec![right("get", "configmaps")]).await) != [Passed] {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -180,7 +178,6 @@ async fn on_a_node_a_volume_binds_and_nothing_is_left_over() {
         })
         .with_dns();
     let report = wanted.run(&stage.client).await;
-    use State::{Failed, Passed, Skipped};
     let expected = [Passed, Passed, Passed, Failed, Failed, Skipped, Passed];
     assert_eq!(states(&report)[..7], expected, "{report}");
     assert!(

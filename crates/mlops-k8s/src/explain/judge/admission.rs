@@ -1,7 +1,7 @@
 //! What a controller may not create: quota, limits, Pod Security, accounts, webhooks, rights.
 
 use super::super::codes::CauseCode;
-use super::super::facts::text;
+use super::super::facts::{Event, text};
 use super::{Finding, Rule, Scene, judge_refusal};
 
 const OWNERS: &[&str] = &[
@@ -24,6 +24,9 @@ fn refused_create(scene: &Scene<'_>) -> Option<Finding> {
         .facts
         .events_of(scene.object)
         .find(|event| event.reason == "FailedCreate")?;
+    if is_over(scene, failed) {
+        return None;
+    }
     let message = failed
         .message
         .strip_prefix("Error creating: ")
@@ -36,6 +39,20 @@ fn refused_create(scene: &Scene<'_>) -> Option<Finding> {
             .with([failed.evidence()])
             .with(more(scene, code)),
     )
+}
+
+/// Whether what could not be created has been since: the events stay for an hour.
+fn is_over(scene: &Scene<'_>, failed: &Event) -> bool {
+    let object = scene.object;
+    if matches!(
+        object.id.kind.as_str(),
+        "ReplicaSet" | "StatefulSet" | "ReplicationController"
+    ) {
+        let wanted = object.at("/spec/replicas").as_i64().unwrap_or(1);
+        return object.number("/status/replicas") >= wanted;
+    }
+    let mut events = scene.facts.events_of(object);
+    events.any(|event| event.reason == "SuccessfulCreate" && event.last > failed.last)
 }
 
 /// A Deployment repeats what its `ReplicaSet` cannot do.

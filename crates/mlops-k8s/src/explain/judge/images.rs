@@ -2,7 +2,7 @@
 
 use super::super::codes::CauseCode;
 use super::super::facts::text;
-use super::readiness::{Container, containers};
+use super::readiness::containers;
 use super::{Finding, Rule, Scene};
 
 const POD: &[&str] = &["Pod"];
@@ -48,7 +48,7 @@ fn pull_failed(scene: &Scene<'_>) -> Option<Finding> {
     Some(
         finding
             .with(event.map(super::super::facts::Event::evidence))
-            .with(secrets(scene, code, &container)),
+            .with(secrets(scene, code)),
     )
 }
 
@@ -121,7 +121,7 @@ fn kind_of(message: &str) -> CauseCode {
 }
 
 /// Pull secrets that the pod names, or that it names none.
-fn secrets(scene: &Scene<'_>, code: CauseCode, _: &Container<'_>) -> Option<super::Evidence> {
+fn secrets(scene: &Scene<'_>, code: CauseCode) -> Option<super::Evidence> {
     if code != CauseCode::ImagePullDenied {
         return None;
     }
@@ -136,10 +136,8 @@ fn secrets(scene: &Scene<'_>, code: CauseCode, _: &Container<'_>) -> Option<supe
         },
         None if named.is_empty() => scene.object.field("spec.imagePullSecrets", "not set"),
         None => {
-            let names: Vec<&str> = named.iter().map(|secret| text(secret, "/name")).collect();
-            scene
-                .object
-                .field("spec.imagePullSecrets", &names.join(", "))
+            let all: Vec<&str> = named.iter().map(|secret| text(secret, "/name")).collect();
+            scene.object.field("spec.imagePullSecrets", &all.join(", "))
         }
     })
 }

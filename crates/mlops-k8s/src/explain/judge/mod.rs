@@ -67,7 +67,7 @@ impl Finding {
     }
 
     /// The same as what is more likely to come from elsewhere.
-    pub(super) fn as_consequence(mut self) -> Self {
+    pub(super) fn into_consequence(mut self) -> Self {
         self.weight = Some(Weight::Consequence);
         self
     }

@@ -145,7 +145,7 @@ fn allowed<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Object> {
 fn of_allowed(scene: &Scene<'_>, finding: Finding, is_it: impl Fn(&Object) -> bool) -> Finding {
     let selects = scene.object.has("/spec/nodeSelector") && allowed(scene).next().is_some();
     if selects && !allowed(scene).any(is_it) {
-        finding.as_consequence()
+        finding.into_consequence()
     } else {
         finding
     }
@@ -165,7 +165,7 @@ fn not_selected(scene: &Scene<'_>) -> Option<Finding> {
     let finding = finding.with(fields);
     // Other nodes may well be left out: some are allowed, and have another reason.
     Some(if selects && allowed(scene).next().is_some() {
-        finding.as_consequence()
+        finding.into_consequence()
     } else {
         finding
     })
@@ -222,7 +222,7 @@ fn nodes_not_ready(scene: &Scene<'_>) -> Option<Finding> {
     let works = allowed(scene).any(|node| node.is_condition("Ready", "True"));
     let finding = finding.with(condition);
     Some(if works {
-        finding.as_consequence()
+        finding.into_consequence()
     } else {
         finding
     })

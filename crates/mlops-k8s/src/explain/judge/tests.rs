@@ -65,6 +65,7 @@ fn event(facts: &mut Facts, kind: &str, reason: &str, message: &str) {
     });
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! makes values")]
 fn pod(spec: Value, status: Value) -> Value {
     json!({
         "kind": "Pod",
@@ -206,6 +207,7 @@ fn verdicts_of_schedulers_old_and_new() {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! makes values")]
 fn claim(spec: Value, phase: &str) -> Value {
     json!({
         "kind": "PersistentVolumeClaim",

@@ -124,7 +124,7 @@ fn no_volume(scene: &Scene<'_>) -> Option<Finding> {
         || class(scene.facts, claim)
             .is_some_and(|class| class.text("/provisioner") == "kubernetes.io/no-provisioner");
     let named = claim.text("/spec/volumeName");
-    if !is_pending(claim) || !(by_hand || !named.is_empty()) {
+    if !is_pending(claim) || (!by_hand && named.is_empty()) {
         return None;
     }
     if !named.is_empty() {
@@ -199,13 +199,26 @@ fn is_mounting(pod: &Object) -> bool {
         && started.all(|status| text(status, "/state/waiting/reason") == "PodInitializing")
 }
 
+/// Whether the pod was made in the last seconds.
+fn is_young(scene: &Scene<'_>) -> bool {
+    let made: Option<jiff::Timestamp> = scene
+        .object
+        .text("/metadata/creationTimestamp")
+        .parse()
+        .ok();
+    made.is_some_and(|made| scene.facts.now.as_second() - made.as_second() < PATIENCE)
+}
+
 fn mount_event<'a>(scene: &Scene<'a>) -> Option<&'a Event> {
     let reasons = ["FailedMount", "FailedAttachVolume", "FailedMapVolume"];
     is_mounting(scene.object).then_some(())?;
+    // A namespace gets this one moments after it was made, from a controller.
+    let comes = |event: &&Event| event.message.contains("\"kube-root-ca.crt\"") && is_young(scene);
     let mut events = scene
         .facts
         .events_of(scene.object)
-        .filter(|event| reasons.contains(&event.reason.as_str()));
+        .filter(|event| reasons.contains(&event.reason.as_str()))
+        .filter(|event| !comes(event));
     let newest = events.next()?;
     // "timed out waiting for the condition" says less than the event before it.
     let telling = std::iter::once(newest)
