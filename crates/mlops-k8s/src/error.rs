@@ -193,13 +193,16 @@ pub fn wrap(error: kube::Error, doing: impl Into<String>) -> Error {
 fn kind_of_transport(error: &(dyn std::error::Error + 'static)) -> ErrorKind {
     let mut source = Some(error);
     while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            match io.kind() {
+        let mut io = cause.downcast_ref::<std::io::Error>();
+        while let Some(error) = io {
+            match error.kind() {
                 std::io::ErrorKind::TimedOut => return ErrorKind::Timeout,
                 // What the TLS library says of a certificate arrives as this.
                 std::io::ErrorKind::InvalidData => return ErrorKind::Failed,
                 _ => {}
             }
+            // One such error holds another, and tells only of what is below both as its source.
+            io = error.get_ref().and_then(|inner| inner.downcast_ref());
         }
         source = cause.source();
     }

@@ -23,7 +23,9 @@ const APPLY: &str = "application/apply-patch+yaml";
 /// The longest wait for one answer. Webhooks may take 30 seconds, and several can stand behind one write.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(90);
 /// For how long a call that fails is made again.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The same for the first calls of all: a server that is not there at all is told sooner.
+pub(crate) const FIRST_PATIENCE: Duration = Duration::from_secs(20);
 /// The server answers 500 for what may pass and for what will not, such as a webhook that is not there.
 const ATTEMPTS_AT_500: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -39,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// Whether making it twice has the effect of making it once.
     pub(crate) is_repeatable: bool,
+    /// For how long it is made again.
+    pub(crate) patience: Duration,
     /// How long an answer of 404 is not believed: an API that was just defined needs a moment.
     pub(crate) not_found_for: Duration,
 }
@@ -52,6 +56,7 @@ impl Call {
             content: JSON,
             body: Bytes::new(),
             is_repeatable: true,
+            patience: PATIENCE,
             not_found_for: Duration::ZERO,
         }
     }
@@ -94,6 +99,10 @@ impl Call {
             body: Bytes::from(options.to_string()),
             ..Self::new(Method::DELETE, path)
         }
+    }
+
+    pub(crate) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     pub(crate) fn accepting(self, accept: &'static str) -> Self {
@@ -147,7 +156,7 @@ pub(crate) async fn send(
             Err(failed) => failed,
         };
         let waited = started.elapsed();
-        if !may_pass(call, &failed, attempt, waited) || waited > PATIENCE {
+        if !may_pass(call, &failed, attempt, waited) || waited > call.patience {
             return Err(failed.error);
         }
         // Clients that failed together must not come back together.

@@ -13,7 +13,7 @@ use mlops_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::http::{Call, find};
+use crate::http::{Call, FIRST_PATIENCE, find};
 use crate::objects::{GroupKind, Wanted};
 
 /// The label of members, with the id of their set.
@@ -70,7 +70,13 @@ impl SetName {
     /// Looks for the parent.
     pub(crate) async fn find(&self, client: &kube::Client) -> Result<Option<Parent>> {
         let doing = || format!("look for {}", self.describe());
-        let Some(json) = find(client, &Call::get(self.path()), &doing).await? else {
+        let Some(json) = find(
+            client,
+            &Call::get(self.path()).within(FIRST_PATIENCE),
+            &doing,
+        )
+        .await?
+        else {
             return Ok(None);
         };
         let label = json

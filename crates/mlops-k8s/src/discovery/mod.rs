@@ -7,7 +7,7 @@ use mlops_core::{Error, ErrorKind, Failure, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::http::{Call, ask};
+use crate::http::{Call, FIRST_PATIENCE, ask};
 use crate::objects::{GroupKind, ObjectSet};
 
 /// Asks for all kinds of all groups in one answer
@@ -144,8 +144,12 @@ impl Kinds {
     /// When it cannot be asked, or is older than Kubernetes 1.27.
     pub async fn of_server(client: &kube::Client) -> Result<Self> {
         let doing = || "ask the API server for its kinds".to_owned();
-        let core = Call::get("/api").accepting(AGGREGATED);
-        let groups = Call::get("/apis").accepting(AGGREGATED);
+        let core = Call::get("/api")
+            .accepting(AGGREGATED)
+            .within(FIRST_PATIENCE);
+        let groups = Call::get("/apis")
+            .accepting(AGGREGATED)
+            .within(FIRST_PATIENCE);
         let (core, groups) =
             try_join(ask(client, &core, &doing), ask(client, &groups, &doing)).await?;
         let mut kinds = Self::default();

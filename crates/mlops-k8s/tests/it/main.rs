@@ -7,13 +7,16 @@
     reason = "helpers of tests fail by panicking, as tests do; a test tells one story"
 )]
 
+mod apply_limits;
 mod apply_set;
+mod client_access;
 mod explain_causes;
 mod explain_page;
 mod explain_recorded;
 mod explain_stage;
 mod explain_until;
 mod lease_holding;
+mod plan_found;
 mod preflight;
 mod reach_on_node;
 mod support;
