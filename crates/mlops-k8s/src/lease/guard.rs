@@ -110,7 +110,7 @@ impl LeaseOptions {
         let client = client.clone();
         tokio::spawn(async move {
             let version = stop
-                .run_until_cancelled(self.renew(&client, held.version.clone(), token, &state))
+                .run_until_cancelled(self.renew(&client, &held, &state))
                 .await;
             if version.is_none() {
                 self.release(&client).await;
@@ -126,13 +126,8 @@ impl LeaseOptions {
     }
 
     /// Renews until somebody else has the lease.
-    async fn renew(
-        &self,
-        client: &kube::Client,
-        mut version: String,
-        token: u64,
-        state: &Mutex<State>,
-    ) {
+    async fn renew(&self, client: &kube::Client, held: &Held, state: &Mutex<State>) {
+        let (mut version, token) = (held.version.clone(), held.transitions);
         let pause = self.duration / 4;
         let doing = || self.doing("renew");
         loop {
@@ -140,7 +135,7 @@ impl LeaseOptions {
             let metadata =
                 json!({"name": self.name, "namespace": self.namespace, "resourceVersion": version});
             let started = Instant::now();
-            let body = self.body(&metadata, token, None);
+            let body = self.body(&metadata, token, Some(&held.acquired));
             let call = Call::put(self.path(true), &body);
             // A connection that hangs must leave time for another attempt.
             let Ok(answer) =
@@ -151,7 +146,7 @@ impl LeaseOptions {
             let answer = match answer {
                 // An answer that was lost leaves another version behind: it may be our own.
                 Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {
-                    match find(client, &Call::get(self.path(true)), &doing).await {
+                    match find(client, &Call::get(self.path(true)).within(pause), &doing).await {
                         Ok(Some(found)) if Other::of(&found).is(&self.holder, token) => {
                             Other::of(&found).version.clone_into(&mut version);
                             continue;

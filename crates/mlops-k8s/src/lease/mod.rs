@@ -206,6 +206,7 @@ enum Answer {
 }
 
 struct Held {
+    acquired: Value,
     version: String,
     transitions: u64,
     started: Instant,
@@ -215,6 +216,10 @@ impl Held {
     fn of(json: &Value, started: Instant) -> Self {
         let other = Other::of(json);
         Self {
+            acquired: json
+                .pointer("/spec/acquireTime")
+                .cloned()
+                .unwrap_or_default(),
             version: other.version,
             transitions: other.transitions,
             started,

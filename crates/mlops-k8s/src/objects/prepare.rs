@@ -8,7 +8,8 @@ use super::id::ObjectId;
 use super::object::{MAX_OBJECT_BYTES, Object};
 use crate::discovery::{Kind, Kinds, Lookup, Scope};
 
-/// The annotation with the SHA-256 of what we applied last: the digest of [`digest_of`].
+/// The annotation with the SHA-256 of what we applied last: the digest of [`digest_of`]. That of a Secret covers its values; who
+/// can read the annotation can read the Secret itself.
 pub const APPLIED: &str = "mlops.dev/applied";
 
 /// Fields of the metadata that the server writes. An object that was exported has them; sent back, they would be taken

@@ -22,6 +22,8 @@ async fn the_second_is_told_who_holds_it_and_gets_it_when_it_is_given_back() {
         (error.kind(), error.causes()),
         (ErrorKind::Conflict, vec!["`one` holds it".to_owned()])
     );
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/demo");
+    let before = get(&client, &path).await;
     // It is renewed: longer than its duration, and still held.
     let error = lease("two")
         .with_wait(Duration::from_secs(6))
@@ -30,6 +32,9 @@ async fn the_second_is_told_who_holds_it_and_gets_it_when_it_is_given_back() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     first.check().unwrap();
+    let after = get(&client, &path).await;
+    assert_eq!(before["spec"]["acquireTime"], after["spec"]["acquireTime"]);
+    assert_ne!(before["spec"]["renewTime"], after["spec"]["renewTime"]);
     let token = first.token();
     let started = Instant::now();
     let waiting = lease("two").with_wait(Duration::from_secs(20));
