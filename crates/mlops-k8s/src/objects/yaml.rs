@@ -101,6 +101,8 @@ impl<'de> Visitor<'de> for ItemsVisitor {
 /// Bounds for what a file may make of our memory; a platform's objects are far below.
 fn options() -> Options {
     serde_saphyr::options! {
+        // File modes are written `0400`, as YAML 1.1 has them and as everybody else reads them.
+        legacy_octal_numbers: true,
         budget: serde_saphyr::budget! {
             max_depth: 128,
             flow_nesting_limit: 128,
