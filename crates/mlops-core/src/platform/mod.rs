@@ -115,7 +115,7 @@ pub struct Platform {
     /// Images in place of those of the catalogue, on the `cluster` target. An image without a tag stands for all tags
     /// of it, and a replacement without one keeps the tag.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("x-keys" = "ImageName"))]
+    #[schemars(with = "BTreeMap<String, ImageName>", extend("x-keys" = "ImageName"))]
     pub images: BTreeMap<ImageName, ImageName>,
     /// The file it was read from, for messages.
     #[serde(skip)]
