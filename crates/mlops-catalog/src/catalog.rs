@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use mlops_core::platform::{Diagnostics, Problem, Problems, Source};
 use schemars::JsonSchema;
@@ -29,6 +29,10 @@ pub struct Catalog {
     profiles: BTreeMap<String, Entry<Profile>>,
     samples: BTreeMap<String, Entry<Sample>>,
     docs: BTreeMap<String, String>,
+    /// Templates of objects, by component and file.
+    objects: BTreeMap<String, BTreeMap<String, Source>>,
+    /// Files that templates of objects take in as they are, by component and file.
+    files: BTreeMap<String, BTreeMap<String, Arc<str>>>,
     python_lock: Option<String>,
 }
 
@@ -59,6 +63,8 @@ impl<T: DeserializeOwned + JsonSchema> Entry<T> {
 enum Role {
     Component(String),
     Docs(String),
+    Object(String, String),
+    File(String, String),
     Profile(String),
     Sample(String),
 }
@@ -66,8 +72,19 @@ enum Role {
 impl Role {
     fn of(path: &Path) -> Option<Self> {
         let part = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
-        let folder = path.parent().and_then(part)?;
-        match part(path)?.as_str() {
+        let parent = path.parent()?;
+        let folder = part(parent)?;
+        let file = part(path)?;
+        let is_object = folder == "objects" && file.ends_with(".yaml");
+        if is_object || folder == "files" {
+            let component = parent.parent().and_then(part)?;
+            return Some(if is_object {
+                Self::Object(component, file)
+            } else {
+                Self::File(component, file)
+            });
+        }
+        match file.as_str() {
             "component.yaml" => Some(Self::Component(folder)),
             "docs.md" => Some(Self::Docs(folder)),
             file => {
@@ -92,9 +109,9 @@ impl Catalog {
         catalog
     }
 
-    /// Adds the files of a user's own folder: `NAME/component.yaml` and `NAME/docs.md` (also below a folder
-    /// `components`), `profiles/NAME.yaml` and `samples/NAME.yaml`. Other files are left alone. The caller reads
-    /// them; the paths are for messages as well.
+    /// Adds the files of a user's own folder: `NAME/component.yaml`, `NAME/docs.md`, `NAME/objects/*.yaml` and
+    /// `NAME/files/*` (also below a folder `components`), `profiles/NAME.yaml` and `samples/NAME.yaml`. Other files are
+    /// left alone. The caller reads them; the paths are for messages as well.
     ///
     /// # Errors
     ///
@@ -104,18 +121,29 @@ impl Catalog {
         let before = self.clone();
         let mut added = 0_usize;
         let mut wrong = Diagnostics::default();
-        for (path, text) in files {
+        let mut replaced = Vec::new();
+        for (path, text) in &files {
             let shown = path.display().to_string();
-            if let Some(Role::Component(name)) = Role::of(&path)
+            if let Some(Role::Component(name)) = Role::of(path)
                 && before.components.contains_key(&name)
             {
                 let entry = Entry::<Component>::new(&shown, text.as_str());
                 match entry.get() {
-                    Ok(component) if component.replaces => {}
+                    Ok(component) if component.replaces => {
+                        replaced.push(name);
+                    }
                     Ok(_) => wrong = wrong.and(taken(&name, &entry.source)),
                     Err(more) => wrong = wrong.and(more),
                 }
             }
+        }
+        // Objects of the one that was there before are none of the new one.
+        for name in replaced {
+            self.objects.remove(&name);
+            self.files.remove(&name);
+        }
+        for (path, text) in files {
+            let shown = path.display().to_string();
             added += usize::from(self.insert(&shown, &path, text));
         }
         if added == 0 {
@@ -149,6 +177,16 @@ impl Catalog {
             }
             Some(Role::Docs(name)) => {
                 self.docs.insert(name, text.into());
+                return false;
+            }
+            Some(Role::Object(component, file)) => {
+                let of_component = self.objects.entry(component).or_default();
+                of_component.insert(file, Source::new(shown, text));
+                return false;
+            }
+            Some(Role::File(component, file)) => {
+                let of_component = self.files.entry(component).or_default();
+                of_component.insert(file, text.into().into());
                 return false;
             }
             None => return false,
@@ -201,6 +239,17 @@ impl Catalog {
     /// The page of a component.
     pub fn docs(&self, component: &str) -> Option<&str> {
         self.docs.get(component).map(String::as_str)
+    }
+
+    /// The templates of a component's objects, by file name.
+    pub fn objects(&self, component: &str) -> impl Iterator<Item = (&str, &Source)> {
+        let of_component = self.objects.get(component).into_iter().flatten();
+        of_component.map(|(file, source)| (file.as_str(), source))
+    }
+
+    /// The files that templates of a component's objects take in as they are.
+    pub(crate) fn files(&self, component: &str) -> Option<&BTreeMap<String, Arc<str>>> {
+        self.files.get(component)
     }
 
     /// The names of all components.

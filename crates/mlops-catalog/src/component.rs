@@ -51,6 +51,10 @@ pub struct Component {
     /// How it runs on the local target; nothing runs when it is left out.
     #[serde(default)]
     pub local: Option<LocalRun>,
+    /// How it runs on the cluster target, beside the templates in its folder `objects`; nothing runs when it is left
+    /// out.
+    #[serde(default)]
+    pub cluster: Option<ClusterRun>,
     /// Checks that prove that it works, beside those of its bindings.
     #[serde(default)]
     pub probes: Vec<ProbeRule>,
@@ -62,6 +66,10 @@ pub struct Component {
 pub struct ServiceRule {
     /// The scheme of its URL: `http`, `https`, `postgresql`, `grpc`.
     pub scheme: String,
+    /// The port at which it is reached in a cluster, and at which its containers listen.
+    #[serde(default)]
+    #[schemars(range(min = 1024, max = 65535))]
+    pub cluster_port: Option<u16>,
 }
 
 /// A capability that a component provides.
@@ -93,6 +101,9 @@ pub struct Admin {
     /// The database to sign in to.
     #[serde(default)]
     pub database: Option<String>,
+    /// Whether nobody else may enter that database, which then serves to prove that roles are kept apart.
+    #[serde(default)]
+    pub closed: bool,
     /// The name of the key.
     #[serde(default)]
     pub access_key: Option<String>,
@@ -259,6 +270,37 @@ pub struct Process {
     /// How it is stopped.
     #[serde(default)]
     pub stop: Stop,
+}
+
+/// How a component runs as objects of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterRun {
+    /// The workload that answers at its services, as KIND.NAME in lower case; `deployment.COMPONENT` by default.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// The images that its objects use, by names of its own.
+    #[serde(default)]
+    pub images: BTreeMap<String, ImageRule>,
+    /// Secrets of the cluster: name, key and template of the text. They are filled in only when they are written.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, BTreeMap<String, String>>,
+    /// What users may set on this target besides.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Setting>,
+    /// What the sizes mean on this target besides.
+    #[serde(default)]
+    pub sizes: BTreeMap<Size, Spec>,
+}
+
+/// A container image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRule {
+    /// Its name without the tag, such as `registry.example.org/team/notes`.
+    pub name: String,
+    /// Its tag.
+    pub tag: String,
 }
 
 /// A check that proves that a component works.

@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 4;
 /// How many files are read at most.
 const MAX_FILES: usize = 20_000;
 
-/// The YAML and Markdown files below a folder, by their path.
+/// The YAML and Markdown files below a folder, and all files of folders called `files`, by their path.
 ///
 /// Links to folders are not followed, so that no circle is walked for ever.
 ///
@@ -71,6 +71,10 @@ fn is_read(path: &Path) -> bool {
         && path
             .extension()
             .is_some_and(|extension| extension == "yaml" || extension == "md")
+        || !hidden
+            && path
+                .parent()
+                .is_some_and(|folder| folder.ends_with("files"))
 }
 
 #[cfg(test)]

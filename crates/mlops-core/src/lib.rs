@@ -6,6 +6,7 @@ mod error;
 pub mod event;
 mod graph;
 pub mod hook;
+pub mod kubernetes;
 mod name;
 pub mod observation;
 pub mod plan;

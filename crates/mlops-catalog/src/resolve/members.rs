@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use mlops_core::platform::{Choice, Problem, Size};
+use mlops_core::platform::{Choice, Problem, Size, Target};
 use mlops_core::{ComponentName, Service};
 
 use super::work::{Member, Work};
 use crate::component::Profile;
 
 /// Names that the toolkit itself uses where components' names stand.
-const RESERVED: [&str; 2] = ["local", "external"];
+const RESERVED: [&str; 3] = ["local", "cluster", "external"];
 
 impl<'a> Work<'a> {
     /// The components of the platform, by name.
@@ -109,12 +109,32 @@ impl<'a> Work<'a> {
             return None;
         }
         let choice = self.platform.choice(name);
+        self.check_runs(component);
         Some(Member {
             component,
+            target: self.platform.target,
             source: self.catalog.source(name.as_str()),
             choice,
             size: choice.and_then(|choice| choice.size).unwrap_or(size),
         })
+    }
+
+    /// A component that runs on one target only cannot be part of a platform on another.
+    fn check_runs(&mut self, component: &crate::component::Component) {
+        let (here, elsewhere) = match self.platform.target {
+            Target::Local => (component.local.is_some(), component.cluster.is_some()),
+            Target::Cluster => (component.cluster.is_some(), component.local.is_some()),
+        };
+        if elsewhere && !here {
+            let (name, target) = (&component.name, self.platform.target.as_str());
+            self.problems.add(
+                Problem::at(
+                    ["components", name.as_str()],
+                    format!("`{name}` does not run on the target `{target}`"),
+                )
+                .with_hint(format!("its `component.yaml` says no `{target}`")),
+            );
+        }
     }
 
     /// The user's models, or the profile's when something serves models.
@@ -147,7 +167,10 @@ impl<'a> Work<'a> {
                 name: name.clone(),
                 component: Some(member.name().clone()),
                 scheme: rule.scheme.clone(),
-                port: self.platform.ports.get(name).map(|port| port.get()),
+                port: match member.target {
+                    Target::Local => self.platform.ports.get(name).map(|port| port.get()),
+                    Target::Cluster => rule.cluster_port,
+                },
                 external: None,
             };
             let Some(first) = self.services.insert(name.clone(), service) else {

@@ -1,6 +1,7 @@
 //! From what the user wants to everything that shall exist.
 
 mod binding;
+mod cluster;
 mod members;
 mod models;
 mod probes;
@@ -10,7 +11,7 @@ mod render;
 mod settings;
 mod work;
 
-use mlops_core::platform::{Diagnostics, Problem, Problems};
+use mlops_core::platform::{Diagnostics, Problem, Problems, Target};
 use mlops_core::{Graph, Platform, Resource, ResourceId, Service};
 use serde_json::json;
 
@@ -37,19 +38,32 @@ use work::Work;
 /// catalogue's.
 pub fn resolve(platform: &Platform, catalog: &Catalog) -> Result<Graph, Diagnostics> {
     let mut work = Work::new(platform, catalog);
+    work.check_target();
     let members = work.members();
     let providers = work.providers(&members);
     for member in &members {
         work.add_services(member);
         work.add_own_secrets(member);
+        if let Some(host) = member.host_id() {
+            work.hosts.insert(host, member.name().clone());
+        }
     }
     for member in &members {
         work.add_component(member, &providers);
     }
     work.add_binding_probes();
     work.add_models(&members, &providers);
-    work.add_local(&members);
-    work.check_ports();
+    match platform.target {
+        Target::Local => {
+            work.add_local(&members);
+            work.check_ports();
+        }
+        Target::Cluster => {
+            work.add_namespace();
+            work.add_network_policies(&members);
+            work.images.check(platform, &mut work.problems);
+        }
+    }
     work.adopt();
     work.finish()
 }
@@ -148,11 +162,9 @@ impl Work<'_> {
     /// What lives in a server needs what the server gets later: then it is taken away while the server still has it.
     fn order_inside(&mut self) {
         for resource in &mut self.resources {
-            let host = resource
-                .within
-                .as_ref()
-                .filter(|host| host.kind().as_str() == "process");
-            let later = host.and_then(|host| self.later.get(&host.name().parse().ok()?));
+            let host = resource.within.as_ref();
+            let component = host.and_then(|host| self.hosts.get(host));
+            let later = component.and_then(|component| self.later.get(component));
             if let Some(later) = later {
                 let others = later.iter().filter(|id| **id != resource.id);
                 resource.needs.extend(others.cloned());

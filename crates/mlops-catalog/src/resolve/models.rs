@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mlops_core::platform::{Model, ModelProbe, Problem};
+use mlops_core::platform::{Model, ModelProbe, Problem, Target};
 use mlops_core::{ComponentName, ModelName, Probe, Resource, ResourceId};
 use serde_json::{Value, json};
 
@@ -164,6 +164,7 @@ impl Work<'_> {
         resource.needs.extend(self.behind(serving.registry));
         if model.sample.is_some() && model.uri.alias().is_some() {
             let registered = ResourceId::new("registered-model", model.uri.model().as_str());
+            self.await_model(serving, &registered);
             resource = resource.with_need(registered);
         }
         let server = &serving.provider.service;
@@ -187,6 +188,21 @@ impl Work<'_> {
                 json!({ "server": server, "grpc": grpc, "model": model.name, "probe": probe }),
             ),
         });
+    }
+}
+
+impl Work<'_> {
+    /// In a cluster a model server is ready when it has its models, and so waits for their registration.
+    fn await_model(&mut self, serving: &Serving<'_>, registered: &ResourceId) {
+        if self.platform.target != Target::Cluster {
+            return;
+        }
+        let host = serving.provider.host.as_ref();
+        let mut resources = self.resources.iter_mut();
+        if let Some(server) = resources.find(|resource| Some(&resource.id) == host) {
+            server.awaits.insert(registered.clone());
+            server.awaits.extend(serving.registry.host.clone());
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! How bindings are proven.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use mlops_core::{Binding, Probe, Resource, ResourceId, Spec};
+use mlops_core::{Binding, Probe, Resource, ResourceId, ServiceName, Spec};
 use serde_json::{Value, json};
 
 use super::work::Work;
@@ -13,7 +13,7 @@ impl Work<'_> {
     pub(super) fn add_binding_probes(&mut self) {
         let databases = Others::new(&self.bindings, "postgres", "database", "role");
         let buckets = Others::new(&self.bindings, "s3", "bucket", "access-key");
-        let ours = OurServers::new(&self.resources);
+        let ours = OurServers::new(&self.resources, &self.closed);
         let mut probes = Vec::new();
         for binding in &self.bindings {
             let fact = |name: &str| binding.facts.get(name).cloned().unwrap_or_default();
@@ -66,10 +66,11 @@ pub(super) fn into_spec(value: Value) -> Spec {
 /// What the administrators have on the servers that the platform runs itself.
 struct OurServers<'a> {
     resources: BTreeMap<&'a ResourceId, &'a Resource>,
+    closed: &'a BTreeSet<ServiceName>,
 }
 
 impl<'a> OurServers<'a> {
-    fn new(resources: &'a [Resource]) -> Self {
+    fn new(resources: &'a [Resource], closed: &'a BTreeSet<ServiceName>) -> Self {
         let kinds = ["s3-bucket", "postgres-database", "data-folder"];
         let resources = resources
             .iter()
@@ -77,6 +78,7 @@ impl<'a> OurServers<'a> {
             .map(|resource| (&resource.id, resource));
         Self {
             resources: resources.collect(),
+            closed,
         }
     }
 
@@ -87,13 +89,18 @@ impl<'a> OurServers<'a> {
         Some((resource, resource.within.as_ref()?))
     }
 
-    /// The administrator's own database, which is closed to everybody else in data folders that we make.
+    /// The administrator's own database, where it is closed to everybody else: in data folders that we make, and where
+    /// the component says so.
     fn closed_database(&self, database: &Value) -> Option<&'a Value> {
         let (resource, host) = self.hosted("postgres-database", database)?;
-        let folder = ResourceId::new("data-folder", host.name());
-        let layout = self.resources.get(&folder)?.spec.get("layout")?;
         let closed = resource.spec.get("admin")?.get("database")?;
-        (layout == "postgres" && closed == "postgres" && closed != database).then_some(closed)
+        let server = resource.spec.get("server")?.as_str()?;
+        let folder = ResourceId::new("data-folder", host.name());
+        let folder = self.resources.get(&folder);
+        let layout = folder.and_then(|folder| folder.spec.get("layout"));
+        let is_ours = layout.is_some_and(|layout| layout == "postgres") && closed == "postgres";
+        let is_closed = is_ours || self.closed.iter().any(|name| name.as_str() == server);
+        (is_closed && closed != database).then_some(closed)
     }
 
     /// Who can make a bucket that the consumer must be kept out of.

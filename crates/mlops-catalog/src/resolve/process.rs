@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mlops_core::platform::{Problem, Problems};
+use mlops_core::platform::{Problem, Problems, Target};
 use mlops_core::process::{ProcessSpec, Program};
 use mlops_core::{Probe, Resource, ResourceId, SecretName, Service, ServiceName, Spec, to_spec};
 use serde_json::{Value, json};
@@ -53,8 +53,17 @@ impl Work<'_> {
         // What a missing binding would have given is not in scope: one message for it is enough.
         if is_whole {
             self.add_probes(member, &vars, &bound);
-            if let Some(local) = &member.component.local {
-                self.add_process(member, local, vars, &secrets, &bound);
+            match member.target {
+                Target::Local => {
+                    if let Some(local) = &member.component.local {
+                        self.add_process(member, local, vars, &secrets, &bound);
+                    }
+                }
+                Target::Cluster => {
+                    if let Some(run) = &member.component.cluster {
+                        self.add_objects(member, run, vars, &secrets, &bound);
+                    }
+                }
             }
         }
     }
@@ -226,7 +235,7 @@ impl Work<'_> {
     }
 
     /// The services that a component's templates may mention: its own and those of its bindings.
-    fn services_in_sight(
+    pub(super) fn services_in_sight(
         &self,
         member: &Member<'_>,
         bound: &[(bool, Bound)],
@@ -314,7 +323,7 @@ impl Work<'_> {
                 kind: rule.kind.clone(),
                 component: member.name().clone(),
                 needs: member
-                    .process_id()
+                    .host_id()
                     .into_iter()
                     .chain(bound.iter().flat_map(|(_, one)| one.needs.iter().cloned()))
                     .collect(),

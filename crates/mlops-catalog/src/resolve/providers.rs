@@ -85,10 +85,13 @@ impl Work<'_> {
             );
         }
         let admin = provided.admin.clone().unwrap_or_default();
+        if admin.closed {
+            self.closed.insert(provided.service.clone());
+        }
         Provider {
             service: provided.service.clone(),
             component: Some(member.name().clone()),
-            host: member.process_id(),
+            host: member.host_id(),
             admin: self.admin(member, admin),
             facts: provided.facts.clone(),
             makes_keys: true,

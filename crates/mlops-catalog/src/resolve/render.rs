@@ -59,7 +59,7 @@ pub(super) struct Trial {
     sight: Arc<Mutex<Sight>>,
 }
 
-fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> Error {
+pub(super) fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> Error {
     let hint = nearest(name, known)
         .map(|near| format!(", did you mean `{near}`?"))
         .unwrap_or_default();
@@ -157,6 +157,26 @@ impl Trial {
         mentions.secrets.extend(more.secrets);
         mentions.services.extend(more.services);
         mentions
+    }
+
+    /// Fills in the texts of a Secret of the cluster.
+    pub(super) fn secret(
+        &self,
+        name: &str,
+        data: &BTreeMap<String, String>,
+        vars: &Spec,
+        wrong: &mut Problems,
+    ) -> Mentions {
+        let values = minijinja::Value::from(minijinja::value::Serde(vars));
+        let at = |key: &String| {
+            ["cluster", "secrets", name, key]
+                .map(str::to_owned)
+                .to_vec()
+        };
+        let texts = data.iter().map(|(key, text)| (at(key), text.as_str()));
+        let texts: Vec<(Path, &str)> = texts.collect();
+        self.together(&texts, vars, &values, wrong);
+        self.mentioned()
     }
 
     fn complain_of_secrets(
@@ -269,9 +289,18 @@ fn problem(at: Path, text: &str, vars: &Spec, error: &Error) -> Problem {
     )
 }
 
+/// "Did you mean", when one of the known names is near, or else these names.
+pub(super) fn nearest_of(given: &str, known: &[&str]) -> Option<String> {
+    if let Some(near) = nearest(given, known.iter().copied()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    (!known.is_empty()).then(|| format!("known: {}", known.join(", ")))
+}
+
 /// The first variable that a template mentions and that is not in scope, and what is there in its place. The template
 /// language itself only says that something is missing.
-fn missing(text: &str, vars: &Spec) -> Option<(String, Vec<String>)> {
+pub(super) fn missing(text: &str, vars: &Spec) -> Option<(String, Vec<String>)> {
     let environment = Environment::new();
     let template = environment.template_from_str(text).ok()?;
     let mut mentioned: Vec<String> = template.undeclared_variables(true).into_iter().collect();
@@ -298,7 +327,7 @@ fn missing(text: &str, vars: &Spec) -> Option<(String, Vec<String>)> {
 }
 
 /// What templates can call.
-const FUNCTIONS: [&str; 5] = ["secret", "url", "host", "port", "folder"];
+const FUNCTIONS: [&str; 7] = ["secret", "url", "host", "port", "folder", "image", "file"];
 
 #[cfg(test)]
 mod tests {

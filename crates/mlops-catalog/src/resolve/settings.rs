@@ -1,7 +1,9 @@
 //! The settings of a component: the user's over the defaults, each checked.
 
+use std::collections::BTreeMap;
+
 use mlops_core::Spec;
-use mlops_core::platform::{Problem, Problems, Size};
+use mlops_core::platform::{Problem, Problems, Size, Target};
 use serde_json::Value;
 
 use super::work::{Member, Work};
@@ -10,13 +12,17 @@ use crate::component::{Setting, SettingType};
 impl Work<'_> {
     /// All settings of a component with their values.
     pub(super) fn settings(&mut self, member: &Member<'_>) -> Spec {
-        let rules = &member.component.settings;
+        let more = member.component.cluster.iter();
+        let more = more.filter(|_| member.target == Target::Cluster);
+        let more = more.flat_map(|run| &run.settings);
+        let rules: BTreeMap<&String, &Setting> =
+            member.component.settings.iter().chain(more).collect();
         let mut values: Spec = rules
             .iter()
-            .map(|(name, rule)| (name.clone(), rule.default.clone()))
+            .map(|(name, rule)| ((*name).clone(), rule.default.clone()))
             .collect();
         let mut wrong = Problems::new();
-        for (name, rule) in rules {
+        for (name, rule) in &rules {
             if !rule.default.is_null()
                 && let Err(message) = check(rule, &rule.default)
             {
@@ -34,10 +40,14 @@ impl Work<'_> {
                         name.escape_debug()
                     );
                     let problem = Problem::at(at, message).of_key();
-                    self.problems.add(if rules.is_empty() {
+                    let elsewhere = member.component.cluster.as_ref();
+                    let is_elsewhere = elsewhere.is_some_and(|run| run.settings.contains_key(name));
+                    self.problems.add(if is_elsewhere {
+                        problem.with_hint("it is a setting of the target `cluster`")
+                    } else if rules.is_empty() {
                         problem.with_hint("it has no settings")
                     } else {
-                        problem.with_nearest(name, rules.keys().map(String::as_str))
+                        problem.with_nearest(name, rules.keys().map(|name| name.as_str()))
                     });
                 }
                 Some(rule) => match check(rule, value) {
@@ -63,10 +73,17 @@ fn first_sentence(rule: &Setting) -> String {
         .to_owned()
 }
 
-/// What the component's size means.
+/// What the component's size means on its target.
 pub(super) fn size(member: &Member<'_>) -> Spec {
-    let sizes = &member.component.sizes;
-    let below = sizes.range(..=member.size).next_back();
+    let mut values = size_in(&member.component.sizes, member.size);
+    if let (Target::Cluster, Some(run)) = (member.target, &member.component.cluster) {
+        values.extend(size_in(&run.sizes, member.size));
+    }
+    values
+}
+
+fn size_in(sizes: &BTreeMap<Size, Spec>, size: Size) -> Spec {
+    let below = sizes.range(..=size).next_back();
     below
         .or_else(|| sizes.iter().next())
         .map(|(_, values): (&Size, &Spec)| values.clone())

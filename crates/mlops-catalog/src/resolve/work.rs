@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mlops_core::SecretSource;
-use mlops_core::platform::Model;
+use mlops_core::kubernetes::OBJECT;
 use mlops_core::platform::{BindingNames, Choice, Diagnostics, Problem, Problems, Size, Source};
+use mlops_core::platform::{Model, Target};
 use mlops_core::{
     Binding, CapabilityName, ComponentName, Platform, Probe, Resource, ResourceId, SecretName,
     Service, ServiceName, Spec,
 };
 use serde_json::{Value, json};
 
+use super::cluster::{Images, Stencil, object_id};
 use super::render::Trial;
 use crate::Catalog;
 use crate::component::{Alphabet, Component};
@@ -21,6 +23,7 @@ pub(super) struct Member<'a> {
     pub(super) source: Option<&'a Source>,
     pub(super) choice: Option<&'a Choice>,
     pub(super) size: Size,
+    pub(super) target: Target,
 }
 
 impl<'a> Member<'a> {
@@ -28,10 +31,19 @@ impl<'a> Member<'a> {
         &self.component.name
     }
 
-    /// The process of the component, if it has one.
-    pub(super) fn process_id(&self) -> Option<ResourceId> {
-        self.component.local.as_ref()?;
-        Some(ResourceId::new("process", self.name().as_str()))
+    /// What runs the component on the target, if anything does: its process, or its workload in the cluster.
+    pub(super) fn host_id(&self) -> Option<ResourceId> {
+        let name = self.name().as_str();
+        match self.target {
+            Target::Local => {
+                self.component.local.as_ref()?;
+                Some(ResourceId::new("process", name))
+            }
+            Target::Cluster => Some(match &self.component.cluster.as_ref()?.server {
+                Some(server) => ResourceId::new(OBJECT, server),
+                None => object_id("Deployment", name),
+            }),
+        }
     }
 
     /// The names that the user chose for what a binding uses.
@@ -61,7 +73,7 @@ pub(super) struct Provider {
     pub(super) service: ServiceName,
     /// The component; `None` for one from outside.
     pub(super) component: Option<ComponentName>,
-    /// The process in which what is made there lives.
+    /// The process or workload in which what is made there lives.
     pub(super) host: Option<ResourceId>,
     pub(super) admin: Account,
     pub(super) facts: Spec,
@@ -97,8 +109,18 @@ pub(super) struct Work<'a> {
     pub(super) probes: Vec<Probe>,
     /// What each component starts without, and yet needs before it can do all its work.
     pub(super) later: BTreeMap<ComponentName, Vec<ResourceId>>,
+    /// Which component each process or workload is the server of.
+    pub(super) hosts: BTreeMap<ResourceId, ComponentName>,
+    /// Services whose administrator's database nobody else may enter.
+    pub(super) closed: BTreeSet<ServiceName>,
     /// Where templates are tried.
     pub(super) trial: Trial,
+    /// Where templates of objects are filled in.
+    pub(super) stencil: Stencil,
+    /// The images of the platform.
+    pub(super) images: Images,
+    /// The components that run pods.
+    pub(super) in_cluster: BTreeSet<ComponentName>,
     /// What was complained about already.
     pub(super) complaints: BTreeSet<String>,
     /// Secrets that are resources.
@@ -121,7 +143,12 @@ impl<'a> Work<'a> {
             bindings: Vec::new(),
             probes: Vec::new(),
             later: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            closed: BTreeSet::new(),
             trial: Trial::new(),
+            stencil: Stencil::new(),
+            images: Images::default(),
+            in_cluster: BTreeSet::new(),
             complaints: BTreeSet::new(),
             made: BTreeSet::new(),
             owners: BTreeMap::new(),
@@ -227,11 +254,7 @@ impl<'a> Work<'a> {
     }
 
     /// The name under which the target's own resources stand.
-    #[expect(
-        clippy::unused_self,
-        reason = "the target will decide once there are several"
-    )]
     pub(super) fn name_of_target(&self) -> Option<ComponentName> {
-        "local".parse().ok()
+        self.platform.target.as_str().parse().ok()
     }
 }

@@ -45,13 +45,15 @@ fn of_components() {
             (path.into(), block.to_owned())
         })
         .collect();
-    assert_eq!(files.len(), 2);
+    assert_eq!(files.len(), 3);
     let catalog = Catalog::embedded().with_folder(files).unwrap();
     for platform in platforms {
         loads(platform, &catalog);
     }
     loads("name: demo\nprofile: storage\n", &catalog);
     let everything = "name: demo\ncomponents:\n  notes: { size: large }\n";
+    loads(everything, &catalog);
+    let everything = "name: demo\ntarget: cluster\ncomponents:\n  notes: { size: large }\n";
     loads(everything, &catalog);
 }
 

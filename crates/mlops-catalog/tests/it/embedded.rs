@@ -27,6 +27,22 @@ fn every_file_of_the_folders_is_embedded() {
         names("profiles")
     );
     assert_eq!(catalog.sample_names().collect::<Vec<_>>(), names("samples"));
+    let list = fs::read_to_string(root.join("src/embedded.rs")).unwrap();
+    for component in names("components") {
+        for folder in ["objects", "files"] {
+            let folder = format!("components/{component}/{folder}");
+            let Ok(files) = fs::read_dir(root.join(&folder)) else {
+                continue;
+            };
+            for file in files {
+                let file = file.unwrap().file_name().into_string().unwrap();
+                let path = format!("\"{folder}/{file}\"");
+                assert!(list.contains(&path), "{path} is not embedded");
+            }
+        }
+        let count = catalog.objects(&component).count();
+        assert!(count > 0, "{component} has no objects");
+    }
 }
 
 #[test]
@@ -42,7 +58,8 @@ fn every_component_is_right_and_has_a_page_that_tells_what_it_has() {
             page.starts_with(&format!("# {}\n", component.title)),
             "{name}"
         );
-        for setting in component.settings.keys() {
+        let cluster = component.cluster.as_ref().unwrap();
+        for setting in component.settings.keys().chain(cluster.settings.keys()) {
             assert!(
                 page.contains(&format!("`{setting}`")),
                 "{name} does not tell of the setting {setting}"

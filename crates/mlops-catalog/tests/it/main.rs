@@ -1,6 +1,10 @@
 //! Tests of the catalogue as a user of the crate sees it.
 
 #[cfg(test)]
+mod api_server;
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod embedded;
@@ -10,5 +14,7 @@ mod folder;
 mod fuzz;
 #[cfg(test)]
 mod graph;
+#[cfg(test)]
+mod pure;
 #[cfg(test)]
 mod wrong;

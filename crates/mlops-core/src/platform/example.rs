@@ -28,7 +28,7 @@ const HEAD: &str = "#
 ";
 
 const BODY: &str = r"
-# Where it runs: `local` is this machine.
+# Where it runs: `local` is this machine, `cluster` a Kubernetes cluster.
 target: local
 
 # How large its servers are: small (a laptop), medium, large.
@@ -59,7 +59,7 @@ size: small
 #     uri: models:/iris@champion
 #     sample: iris
 
-# Ports, where the ones that are chosen do not suit.
+# Ports of this machine, where the ones that are chosen do not suit.
 # ports:
 #   mlflow: 5000
 
@@ -71,4 +71,13 @@ size: small
 # local:
 #   python: /usr/bin/python3.12
 #   postgres: /usr/lib/postgresql/17/bin
+
+# With `target: cluster`: where in which cluster, and images in place of the catalogue's.
+# cluster:
+#   namespace: demo
+#   context: my-cluster
+#   kubeconfig: secrets/kubeconfig
+#   storage_class: fast
+# images:
+#   localhost/mlops-postgres: registry.example.org/mlops/postgres
 ";

@@ -30,6 +30,7 @@ macro_rules! text_type {
     };
 }
 
+mod cluster;
 mod diagnostic;
 mod example;
 mod external;
@@ -47,6 +48,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use cluster::{Cluster, ImageName, NamespaceName, StorageClassName};
 pub use diagnostic::{Diagnostic, Diagnostics, Snippet};
 pub use external::{Address, External, Keys};
 pub use model::{Model, ModelPick, ModelProbe, ModelUri, ProbeInput};
@@ -96,7 +98,7 @@ pub struct Platform {
     /// The models to serve. A list here takes the place of the profile's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<Model>>,
-    /// Ports of services, where the ones that are chosen do not suit.
+    /// Ports of services on the `local` target, where the ones that are chosen do not suit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-keys" = "ServiceName"))]
     pub ports: BTreeMap<ServiceName, Port>,
@@ -107,6 +109,14 @@ pub struct Platform {
     /// Programs of the machine that the `local` target uses.
     #[serde(default, skip_serializing_if = "Local::is_empty")]
     pub local: Local,
+    /// Where in which cluster it runs, on the `cluster` target.
+    #[serde(default, skip_serializing_if = "Cluster::is_empty")]
+    pub cluster: Cluster,
+    /// Images in place of those of the catalogue, on the `cluster` target. An image without a tag stands for all tags
+    /// of it, and a replacement without one keeps the tag.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, ImageName>", extend("x-keys" = "ImageName"))]
+    pub images: BTreeMap<ImageName, ImageName>,
     /// The file it was read from, for messages.
     #[serde(skip)]
     pub source: Option<Source>,
@@ -119,6 +129,18 @@ pub enum Target {
     /// Processes of this machine.
     #[default]
     Local,
+    /// Objects of a Kubernetes cluster.
+    Cluster,
+}
+
+impl Target {
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Cluster => "cluster",
+        }
+    }
 }
 
 /// How large servers are. Each component says in the catalogue what that means for it.
@@ -280,6 +302,8 @@ impl Platform {
             ports: BTreeMap::new(),
             adopt: BTreeSet::new(),
             local: Local::default(),
+            cluster: Cluster::default(),
+            images: BTreeMap::new(),
             source: None,
         }
     }
@@ -316,6 +340,12 @@ impl Platform {
     /// The profile's name: the one that is said, or `local`.
     pub fn profile_name(&self) -> &str {
         self.profile.as_deref().unwrap_or("local")
+    }
+
+    /// The namespace of its objects in a cluster: the one that is said, or its own name.
+    pub fn namespace(&self) -> &str {
+        let said = self.cluster.namespace.as_ref();
+        said.map_or(self.name.as_str(), NamespaceName::as_str)
     }
 
     /// What is said about a component, if anything.

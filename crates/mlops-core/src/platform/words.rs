@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::cluster::{ImageName, NamespaceName, StorageClassName};
 use super::external::Address;
 use super::model::ModelUri;
 use crate::error::{Error, Result};
@@ -25,6 +26,9 @@ pub(super) fn check(name: &str, text: &str) -> Option<(String, Option<String>)> 
         "ModelName" => parse::<ModelName>(text),
         "ModelAlias" => parse::<ModelAlias>(text),
         "ModelUri" => parse::<ModelUri>(text),
+        "NamespaceName" => parse::<NamespaceName>(text),
+        "StorageClassName" => parse::<StorageClassName>(text),
+        "ImageName" => parse::<ImageName>(text),
         "Address" => parse::<Address>(text),
         "ResourceId" => parse::<ResourceId>(text),
         _ => return None,
@@ -43,8 +47,7 @@ fn parse<T: FromStr<Err = Error>>(text: &str) -> Result<()> {
 
 /// What to say of a word that will be known one day.
 pub(super) fn not_yet(name: &str, text: &str) -> Option<String> {
-    (name == "Target" && matches!(text, "cluster" | "export" | "kubernetes"))
-        .then(|| format!("the target `{text}` is not there yet"))
+    (name == "Target" && text == "export").then(|| format!("the target `{text}` is not there yet"))
 }
 
 /// What to do when something of another type stands where this is expected.

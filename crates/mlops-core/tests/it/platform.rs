@@ -108,6 +108,24 @@ fn a_file_with_everything_is_read_and_survives_json() {
     assert_eq!(back, platform);
 }
 
+#[test]
+fn what_is_said_of_a_cluster_is_read_and_survives_json() {
+    let text = "name: demo\ntarget: cluster\n\
+        cluster: { namespace: team-a, context: a@b, kubeconfig: k/c, storage_class: fast.v2 }\n\
+        images: { localhost/mlops-s3: 'registry.example.org:5000/s3@sha256:";
+    let text = format!("{text}{}' }}\n", "ab".repeat(32));
+    let platform =
+        Platform::parse("platform.yaml", &text).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(platform.target.as_str(), "cluster");
+    assert_eq!(platform.namespace(), "team-a");
+    let json = serde_json::to_string(&platform).unwrap();
+    let mut back: Platform = serde_json::from_str(&json).unwrap();
+    back.source = platform.source.clone();
+    assert_eq!(back, platform);
+    let other = Platform::parse("platform.yaml", "name: demo\ntarget: cluster\n").unwrap();
+    assert_eq!(other.namespace(), "demo");
+}
+
 /// The commented lines of the example are right too.
 #[test]
 fn the_example_with_its_comments_taken_away_is_right() {
@@ -126,9 +144,12 @@ fn the_example_with_its_comments_taken_away_is_right() {
     let platform = Platform::parse("platform.yaml", &open.join("\n"))
         .unwrap_or_else(|wrong| panic!("{wrong}\n{}", open.join("\n")));
     assert_eq!(platform.external.len(), 2);
-    assert_eq!(platform.models.map(|models| models.len()), Some(1));
+    assert_eq!(platform.models.as_ref().map(Vec::len), Some(1));
     assert_eq!(platform.adopt.len(), 1);
     assert!(platform.local.python.is_some());
+    assert_eq!(platform.namespace(), "demo");
+    assert!(platform.cluster.kubeconfig.is_some());
+    assert_eq!(platform.images.len(), 1);
 }
 
 #[test]
@@ -149,11 +170,14 @@ fn the_schema_describes_every_field() {
     for name in [
         "Address",
         "ComponentName",
+        "ImageName",
         "Model",
         "ModelUri",
+        "NamespaceName",
         "Port",
         "SecretSource",
         "Size",
+        "StorageClassName",
     ] {
         assert!(
             definitions.contains_key(name) || schema.to_string().contains(name),
