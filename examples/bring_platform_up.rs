@@ -72,6 +72,7 @@ fn open() -> anyhow::Result<Session> {
         // This platform refers to no secret of the user's.
         secret_reader: Arc::new(|_| Err(Error::new(ErrorKind::NotFound, "read a secret"))),
         network: Network::Use,
+        cluster: None,
     };
     Ok(Session::open(&platform, &catalog, options)?)
 }

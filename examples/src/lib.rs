@@ -45,6 +45,7 @@ pub fn open(path: &str, text: &str, catalog: &Catalog) -> anyhow::Result<Session
         supervisor: vec![std::env::current_exe()?.into(), "supervise".into()],
         secret_reader: Arc::new(read_secret),
         network: Network::Use,
+        cluster: None,
     };
     Ok(Session::open(&platform, catalog, options)?)
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use mlops::session::{Network, Session, SessionOptions};
 use mlops_catalog::Catalog;
+use mlops_core::platform::{Platform, Target};
 use mlops_core::{Error, ErrorKind, Result, SecretSource};
+use mlops_k8s::target::Access;
 use mlops_local::{Roots, default_roots};
 
 use crate::args::Global;
@@ -14,6 +16,7 @@ use crate::catalog;
 use crate::file::{self, Described, Origin};
 use crate::printer::{Input, Printer};
 use crate::shell::quote_if_needed;
+use crate::tool::{find_kubeconfig, read_access};
 
 /// What every verb is handed.
 pub(crate) struct Cx {
@@ -68,8 +71,26 @@ impl Cx {
                 file::read_secret(source, &env, &folder)
             }),
             network,
+            cluster: self.cluster(&described.platform)?,
         };
         Session::open(&described.platform, &catalog, options)
+    }
+
+    /// How the cluster of a platform is reached, if it is in one. Nobody is asked yet, so that plans can be made
+    /// without any.
+    fn cluster(&self, platform: &Platform) -> Result<Option<Access>> {
+        if platform.target != Target::Cluster {
+            return Ok(None);
+        }
+        let said = &platform.cluster;
+        let named = self.global.kubeconfig.as_deref();
+        let file = find_kubeconfig(named.or(said.kubeconfig.as_deref()), &self.env);
+        let context = self.global.context.as_deref();
+        let context = context.or(said.context.as_deref());
+        file.map_or(Ok(Some(Access::InCluster)), |file| {
+            let access = read_access(&self.printer, &file, context)?;
+            Ok(Some(Access::Kubeconfig(Box::new(access))))
+        })
     }
 
     /// The command with the options that lead to the same platform again, for what the user may type next.
@@ -87,6 +108,12 @@ impl Cx {
         }
         if let Some(name) = &self.global.name {
             add("--name", name.to_string());
+        }
+        if let Some(file) = &self.global.kubeconfig {
+            add("--kubeconfig", path(file));
+        }
+        if let Some(context) = &self.global.context {
+            add("--context", context.clone());
         }
         if let Some(folder) = &self.global.data_dir {
             add("--data-dir", path(folder));

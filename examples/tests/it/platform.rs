@@ -42,6 +42,7 @@ impl Platform {
             ],
             secret_reader: std::sync::Arc::new(|source| panic!("{source:?} is nobody's")),
             network: Network::Use,
+            cluster: None,
         };
         let session = Session::open(&platform, &catalog, options).unwrap();
         let mut made = Self {

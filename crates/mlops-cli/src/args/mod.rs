@@ -69,6 +69,15 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
     pub catalog: Vec<PathBuf>,
 
+    /// The kubeconfig, for `target: cluster` [default: that of the platform file, else `$KUBECONFIG`, else
+    /// `~/.kube/config`, else the credentials of the pod].
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig [default: that of the platform file, else its current one].
+    #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
+    pub context: Option<String>,
+
     /// Print text for people, or JSON for programs: one document, or one object a line for streams.
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
     pub output: Output,

@@ -4,8 +4,11 @@ use std::pin::pin;
 
 use futures::StreamExt;
 use futures::stream::{Stream, select_all, unfold};
-use mlops::session::Network;
+use mlops::session::{Network, Session};
+use mlops_core::kubernetes::OBJECT;
 use mlops_core::{Error, ErrorKind, Result, nearest};
+use mlops_k8s::LogOptions;
+use mlops_k8s::target::ClusterTarget;
 use mlops_local::{Follow, Tail};
 use serde::Serialize;
 
@@ -23,12 +26,7 @@ struct Line<'a> {
 /// Prints the log of a component, or of all of them with their names before each line.
 pub(crate) async fn logs(cx: &Cx, args: &LogsArgs) -> Result<Exit> {
     let session = cx.session(Network::Avoid)?;
-    let known: Vec<&str> = session
-        .graph()
-        .ordered()
-        .filter(|resource| resource.id.kind().as_str() == "process")
-        .map(|resource| resource.id.name())
-        .collect();
+    let known = running(&session);
     let chosen: Vec<&str> = match &args.component {
         Some(name) if known.contains(&name.as_str()) => vec![name],
         Some(name) => return Err(unknown(name, &known)),
@@ -43,6 +41,9 @@ pub(crate) async fn logs(cx: &Cx, args: &LogsArgs) -> Result<Exit> {
         if args.follow { Follow::Yes } else { Follow::No },
         args.lines.unwrap_or(usize::MAX),
     );
+    if let Some(cluster) = session.cluster() {
+        return logs_there(cx, args, cluster, &chosen, width).await;
+    }
     let mut open = Vec::new();
     for component in chosen {
         match session.target().logs(component, follow, count) {
@@ -61,6 +62,56 @@ pub(crate) async fn logs(cx: &Cx, args: &LogsArgs) -> Result<Exit> {
     // Without following, one log comes after the other.
     for (component, tail) in open {
         print_all(cx, lines(component, tail), width).await?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The components that run something.
+fn running(session: &Session) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for resource in session.graph().ordered() {
+        let runs = match resource.id.kind().as_str() {
+            "process" => true,
+            OBJECT => resource.id.name().starts_with("deployment.") || resource.id.name().starts_with("statefulset."),
+            _ => false,
+        };
+        let name = resource.component.as_str();
+        if runs && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The same for pods of a cluster.
+async fn logs_there(
+    cx: &Cx,
+    args: &LogsArgs,
+    cluster: &ClusterTarget,
+    chosen: &[&str],
+    width: usize,
+) -> Result<Exit> {
+    let options = LogOptions {
+        lines: args.lines.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        follow: args.follow,
+        ..LogOptions::default()
+    };
+    let mut open = Vec::new();
+    for component in chosen {
+        match cluster.logs(component, options).await {
+            Ok(lines) => {
+                let name: &str = component;
+                open.push(lines.map(move |line| (name, line.map(|line| line.text))).boxed());
+            }
+            Err(error) if args.component.is_none() && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if args.follow {
+        return print_all(cx, select_all(open), width).await;
+    }
+    for lines in open {
+        print_all(cx, lines, width).await?;
     }
     Ok(Exit::Done)
 }

@@ -14,13 +14,18 @@ use crate::text::plain_line;
 
 /// Prints the address, and opens it when there is a display.
 pub(crate) async fn open(cx: &Cx, args: &OpenArgs) -> Result<Exit> {
-    let url = cx.session(Network::Avoid)?.url(&args.component).await?;
+    let session = cx.session(Network::Avoid)?;
+    let url = session.url(&args.component).await?;
     let url = url.as_str();
     cx.printer
         .show(&json!({ "url": url }), |_| plain_line(url))?;
     let is_web = url.starts_with("http://") || url.starts_with("https://");
     if !args.print && is_web && has_display(&cx.env) {
         start(opener(), url)?;
+    }
+    if session.cluster().is_some() && !args.print {
+        cx.printer.say("this port leads into the cluster until Ctrl-C");
+        std::future::pending::<()>().await;
     }
     Ok(Exit::Done)
 }

@@ -1,5 +1,6 @@
 //! The way to the cluster that the user means.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlops_core::Result;
@@ -7,6 +8,7 @@ use mlops_k8s::ClusterAccess;
 use mlops_k8s::kube::Client;
 
 use super::Tool;
+use crate::printer::Printer;
 use crate::text::plain;
 
 /// A connection with the namespace of what names none.
@@ -40,21 +42,9 @@ impl Tool {
                 namespace: self.namespace("default"),
             });
         };
-        let access = ClusterAccess::read(&file, self.options.context.as_deref())?;
-        let summary = access.summary();
-        if let Some(program) = &summary.program {
-            let file = file.display();
-            self.printer.say(&plain(&format!(
-                "`{file}` has a program run for the credentials: {program}"
-            )));
-        }
-        if summary.is_unverified {
-            self.printer.say(&plain(&format!(
-                "the certificate of {} is not checked, as the kubeconfig says",
-                summary.server
-            )));
-        }
-        let namespace = self.namespace(&summary.namespace);
+        let context = self.options.context.as_deref();
+        let access = read_access(&self.printer, &file, context)?;
+        let namespace = self.namespace(&access.summary().namespace);
         let client = access.connect().await?;
         Ok(Connection { client, namespace })
     }
@@ -66,15 +56,50 @@ impl Tool {
     }
 
     fn kubeconfig(&self) -> Option<PathBuf> {
-        if let Some(file) = &self.options.kubeconfig {
-            return Some(file.clone());
-        }
-        let set = |name: &str| self.env.get(name).filter(|value| !value.is_empty());
-        if let Some(files) = set("KUBECONFIG") {
-            // Of several the first counts; merging them is for those who edit them.
-            return std::env::split_paths(files).next();
-        }
-        let file = Path::new(set("HOME")?).join(".kube/config");
-        file.is_file().then_some(file)
+        find_kubeconfig(self.options.kubeconfig.as_deref(), &self.env)
     }
+}
+
+/// The kubeconfig that was named, else that of the environment, else the user's.
+pub(crate) fn find_kubeconfig(
+    named: Option<&Path>,
+    env: &BTreeMap<String, String>,
+) -> Option<PathBuf> {
+    if let Some(file) = named {
+        return Some(file.to_owned());
+    }
+    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    if let Some(files) = set("KUBECONFIG") {
+        // Of several the first counts; merging them is for those who edit them.
+        return std::env::split_paths(files).next();
+    }
+    let file = Path::new(set("HOME")?).join(".kube/config");
+    file.is_file().then_some(file)
+}
+
+/// Reads a kubeconfig; what it will run for the credentials, and what it does not check, is said before.
+///
+/// # Errors
+///
+/// As [`ClusterAccess::read`].
+pub(crate) fn read_access(
+    printer: &Printer,
+    file: &Path,
+    context: Option<&str>,
+) -> Result<ClusterAccess> {
+    let access = ClusterAccess::read(file, context)?;
+    let summary = access.summary();
+    if let Some(program) = &summary.program {
+        let file = file.display();
+        printer.say(&plain(&format!(
+            "`{file}` has a program run for the credentials: {program}"
+        )));
+    }
+    if summary.is_unverified {
+        printer.say(&plain(&format!(
+            "the certificate of {} is not checked, as the kubeconfig says",
+            summary.server
+        )));
+    }
+    Ok(access)
 }

@@ -17,6 +17,7 @@ use mlops_core::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
 pub use access::Connection;
+pub(crate) use access::{find_kubeconfig, read_access};
 pub use applying::Applying;
 pub use objects::{Objects, find_object};
 

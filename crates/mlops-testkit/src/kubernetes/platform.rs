@@ -17,7 +17,7 @@ const ROOT: &str = include_str!("root.sh");
 
 /// PostgreSQL's programs are in `/usr/lib/postgresql/VERSION/bin`.
 pub const POSTGRES: &str = "localhost/mlops-postgres:15";
-/// The Versity S3 gateway, at `/versitygw`.
+/// The Versity S3 gateway, `versitygw`.
 pub const S3: &str = "localhost/mlops-s3:1.8.0";
 /// The locked Python environment of the local target, at `/opt/mlops`.
 pub const PYTHON: &str = "localhost/mlops-python:3.17.2";
@@ -81,7 +81,7 @@ fn make(environment: &Path, staging: &Path) {
             )
             .with_link("opt/mlops/bin/python", format!("/usr/bin/{python}"))
             .with_link("opt/mlops/bin/python3", "python"),
-        Image::new(S3).with_file("versitygw", crate::versity::find_program()),
+        Image::new(S3).with_file("usr/local/bin/versitygw", crate::versity::find_program()),
     ];
     write_archive(&images, &staging.join("images.tar"));
     if let Err(error) = fs::remove_dir_all(&root) {

@@ -1,4 +1,4 @@
-//! The engine of the local target: every provider and prober there is.
+//! The engines of the targets: every provider and prober there is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mlops_catalog::Catalog;
 use mlops_core::{Error, ErrorKind, Prober, Result};
+use mlops_k8s::target::ClusterTarget;
 use mlops_local::{LocalTarget, python};
 use mlops_serving::provider::{
     MlflowProber, MlflowUserProvider, ModelProber, RegisteredModelProvider, ServedModelProvider,
@@ -14,6 +15,7 @@ use mlops_serving::registry::{ConnectMlflow, Sample};
 use mlops_serving::serve::ConnectMlServer;
 use mlops_storage::{postgres, s3};
 
+use super::cluster_models::ClusterModels;
 use crate::engine::Engine;
 use crate::secrets::SecretProvider;
 
@@ -23,6 +25,33 @@ pub(super) fn for_local(target: &LocalTarget, samples: BTreeMap<String, Sample>)
     for provider in target.providers() {
         engine = engine.with_provider(provider)?;
     }
+    engine = with_storage(engine)?;
+    let registries = Arc::new(ConnectMlflow);
+    let servers = Arc::new(ConnectMlServer::new(target.folders().models()));
+    let served = ServedModelProvider::new(registries, servers.clone());
+    engine = with_models(engine.with_provider(Arc::new(served))?, samples)?;
+    let prober: Arc<dyn Prober> = Arc::new(ModelProber::new(servers));
+    engine.with_prober(&prober)
+}
+
+/// Puts the providers of all rooms together, for a platform of a cluster.
+pub(super) fn for_cluster(
+    target: &ClusterTarget,
+    samples: BTreeMap<String, Sample>,
+) -> Result<Engine> {
+    let engine = Engine::new()
+        .with_provider(Arc::new(SecretProvider))?
+        .with_provider(target.provider())?
+        .with_provider(Arc::new(ClusterModels::new(target.clone())))?;
+    let engine = with_models(with_storage(engine)?, samples)?;
+    // A probe only asks the server; no folder of this machine is a cluster's.
+    let servers = Arc::new(ConnectMlServer::new(std::path::PathBuf::new()));
+    let prober: Arc<dyn Prober> = Arc::new(ModelProber::new(servers));
+    engine.with_prober(&prober)
+}
+
+/// PostgreSQL and S3.
+fn with_storage(mut engine: Engine) -> Result<Engine> {
     let databases = Arc::new(postgres::PostgresClient::new());
     let objects = Arc::new(s3::S3Client::new());
     engine = engine
@@ -30,24 +59,25 @@ pub(super) fn for_local(target: &LocalTarget, samples: BTreeMap<String, Sample>)
         .with_provider(Arc::new(postgres::DatabaseProvider::new(databases.clone())))?
         .with_provider(Arc::new(s3::KeyProvider::new(objects.clone())))?
         .with_provider(Arc::new(s3::BucketProvider::new(objects.clone())))?;
-    let registries = Arc::new(ConnectMlflow);
-    let servers = Arc::new(ConnectMlServer::new(target.folders().models()));
-    let registered = RegisteredModelProvider::new(registries.clone(), samples);
-    let served = ServedModelProvider::new(registries.clone(), servers.clone());
-    engine = engine
-        .with_provider(Arc::new(MlflowUserProvider::new(registries.clone())))?
-        .with_provider(Arc::new(registered))?
-        .with_provider(Arc::new(served))?;
-    let probers: [Arc<dyn Prober>; 4] = [
+    let probers: [Arc<dyn Prober>; 2] = [
         Arc::new(postgres::PostgresProber::new(databases)),
         Arc::new(s3::S3Prober::new(objects)),
-        Arc::new(MlflowProber::new(registries)),
-        Arc::new(ModelProber::new(servers)),
     ];
     for prober in &probers {
         engine = engine.with_prober(prober)?;
     }
     Ok(engine)
+}
+
+/// MLflow's users and registered models.
+fn with_models(mut engine: Engine, samples: BTreeMap<String, Sample>) -> Result<Engine> {
+    let registries = Arc::new(ConnectMlflow);
+    let registered = RegisteredModelProvider::new(registries.clone(), samples);
+    engine = engine
+        .with_provider(Arc::new(MlflowUserProvider::new(registries.clone())))?
+        .with_provider(Arc::new(registered))?;
+    let prober: Arc<dyn Prober> = Arc::new(MlflowProber::new(registries));
+    engine.with_prober(&prober)
 }
 
 /// The samples of the catalogue whose files this program brings.

@@ -107,8 +107,13 @@ impl Session {
             Error::new(ErrorKind::NotFound, "find the tracking server")
                 .with_source("no component of this platform is one")
         })?;
-        let endpoint = self.endpoints().get(&login.server).await?;
-        let url = endpoint.url().as_str().trim_end_matches('/').to_owned();
+        let url = match self.inside(&login.server) {
+            Some(url) => url,
+            None => {
+                let endpoint = self.endpoints().get(&login.server).await?;
+                endpoint.url().as_str().trim_end_matches('/').to_owned()
+            }
+        };
         Ok(vec![
             ("MLFLOW_TRACKING_URI".to_owned(), ClientValue::Plain(url)),
             (
@@ -171,6 +176,9 @@ impl Session {
 
     /// A service's address, or `None` while it has none.
     pub(super) async fn place(&self, name: &ServiceName) -> Result<Option<String>> {
+        if let Some(url) = self.inside(name) {
+            return Ok(Some(url));
+        }
         match self.endpoints().get(name).await {
             Ok(endpoint) => Ok(Some(
                 endpoint.url().as_str().trim_end_matches('/').to_owned(),
@@ -178,5 +186,18 @@ impl Session {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A service's address for those inside the cluster, of a platform that is in one. A port of this machine that leads
+    /// there lives no longer than this program.
+    fn inside(&self, name: &ServiceName) -> Option<String> {
+        let cluster = self.cluster.as_ref()?;
+        let service = self.graph.services.get(name)?;
+        if let Some(url) = &service.external {
+            return Some(url.as_str().trim_end_matches('/').to_owned());
+        }
+        let (scheme, namespace) = (&service.scheme, cluster.namespace());
+        let port = service.port?;
+        Some(format!("{scheme}://{name}.{namespace}.svc:{port}"))
     }
 }

@@ -1,6 +1,8 @@
 //! A described platform on this machine: everything the command can do, as calls.
 
+mod cluster_models;
 mod engine;
+mod lock;
 mod look;
 mod machine;
 mod models;
@@ -13,8 +15,9 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use mlops_catalog::{Catalog, resolve};
-use mlops_core::platform::Platform;
-use mlops_core::{Context, Endpoints, EventSink, Graph, Result, SecretStore};
+use mlops_core::platform::{Platform, Target};
+use mlops_core::{Context, Endpoints, Error, ErrorKind, EventSink, Graph, Result, SecretStore};
+use mlops_k8s::target::{Access, ClusterTarget};
 use mlops_local::{LocalTarget, Roots};
 
 pub use look::{ClientValue, Credential};
@@ -50,6 +53,8 @@ pub struct SessionOptions {
     pub secret_reader: SecretReader,
     /// Whether the network may be used.
     pub network: Network,
+    /// How the cluster is reached, for platforms with `target: cluster`; others need none.
+    pub cluster: Option<Access>,
 }
 
 impl std::fmt::Debug for SessionOptions {
@@ -68,7 +73,10 @@ impl std::fmt::Debug for SessionOptions {
 /// It holds no state of its own: what is there is found by looking, at every call.
 pub struct Session {
     graph: Graph,
+    /// Processes of this machine; of a platform elsewhere only its record and its lock.
     target: LocalTarget,
+    /// Where the platform is when it is not here.
+    cluster: Option<ClusterTarget>,
     engine: Engine,
     secrets: Arc<dyn SecretStore>,
     endpoints: Arc<dyn Endpoints>,
@@ -93,21 +101,42 @@ impl Session {
         let target = LocalTarget::new(machine::local_options(platform, &options))?;
         let catalog = catalog.clone().with_python_lock(target.python().lock());
         let graph = resolve(platform, &catalog)?;
+        let cluster = match platform.target {
+            Target::Local => None,
+            Target::Cluster => Some(cluster_target(platform, options.cluster)?),
+        };
+        let ours = match &cluster {
+            Some(cluster) => cluster.secrets(),
+            None => target.secrets(),
+        };
         let secrets: Arc<dyn SecretStore> = Arc::new(LayeredSecrets {
-            ours: target.secrets(),
+            ours,
             sources: graph.secret_sources.clone(),
             reader: options.secret_reader,
         });
-        let endpoints = target.endpoints(&graph);
-        let engine = engine::for_local(&target, engine::samples(&catalog)?)?;
+        let endpoints = match &cluster {
+            Some(cluster) => cluster.endpoints(&graph),
+            None => target.endpoints(&graph),
+        };
+        let samples = engine::samples(&catalog)?;
+        let engine = match &cluster {
+            Some(cluster) => engine::for_cluster(cluster, samples)?,
+            None => engine::for_local(&target, samples)?,
+        };
         Ok(Self {
             graph,
             target,
+            cluster,
             engine,
             secrets,
             endpoints,
             network: options.network,
         })
+    }
+
+    /// The cluster's side, of a platform with `target: cluster`.
+    pub fn cluster(&self) -> Option<&ClusterTarget> {
+        self.cluster.as_ref()
     }
 
     /// What the platform resolved to.
@@ -142,4 +171,16 @@ impl Session {
     fn endpoints(&self) -> &dyn Endpoints {
         self.endpoints.as_ref()
     }
+}
+
+/// A platform's namespace in the cluster that the caller can reach.
+fn cluster_target(platform: &Platform, access: Option<Access>) -> Result<ClusterTarget> {
+    let access = access.ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, "reach the cluster")
+            .with_source("there is no kubeconfig, and this is no pod of a cluster")
+            .with_hint("name one in `cluster.kubeconfig`, or in the environment as `KUBECONFIG`")
+    })?;
+    let namespace = platform.cluster.namespace.as_ref();
+    let namespace = namespace.map_or(platform.name.as_str(), |name| name.as_str());
+    Ok(ClusterTarget::new(access, platform.name.clone(), namespace))
 }

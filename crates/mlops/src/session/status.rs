@@ -3,6 +3,9 @@
 use mlops_core::{Observed, Resource, Result, ServiceName};
 use serde::Serialize;
 
+use mlops_k8s::Status as Workload;
+use mlops_k8s::target::ClusterTarget;
+
 use super::Session;
 
 /// How the platform is.
@@ -61,6 +64,9 @@ impl Session {
     ///
     /// When the supervisor cannot be asked.
     pub async fn status(&self) -> Result<Status> {
+        if let Some(cluster) = &self.cluster {
+            return self.status_there(cluster).await;
+        }
         let kept = self.target.status().await?;
         let running = kept.is_some();
         let kept = kept.unwrap_or_default();
@@ -87,6 +93,50 @@ impl Session {
                     let causes = std::iter::once(&failure.message).chain(&failure.causes);
                     Some(causes.cloned().collect::<Vec<_>>().join(": "))
                 }),
+            });
+        }
+        let models = self.models(running).await?;
+        Ok(Status {
+            platform: self.graph.platform.to_string(),
+            running,
+            components,
+            models,
+        })
+    }
+
+    async fn status_there(&self, cluster: &ClusterTarget) -> Result<Status> {
+        let workloads = cluster.status(&self.graph).await?;
+        let running = workloads.values().any(|status| *status != Workload::Absent);
+        let mut components = Vec::new();
+        for (component, status) in workloads {
+            let own = self.graph.services.values().find(|service| {
+                let owner = service.component.as_ref();
+                owner.is_some_and(|owner| owner.as_str() == component)
+            });
+            let ready = status == Workload::Ready;
+            let url = match own.filter(|_| ready) {
+                Some(service) => self.place(&service.name).await?,
+                None => None,
+            };
+            components.push(ComponentStatus {
+                component,
+                state: match &status {
+                    Workload::Ready => "running",
+                    Workload::Absent => "stopped",
+                    Workload::Leaving(_) => "stopping",
+                    Workload::Failed(_) => "failed",
+                    Workload::InProgress(_) => "starting",
+                }
+                .to_owned(),
+                ready,
+                pid: None,
+                url,
+                restarts: 0,
+                since_ms: None,
+                detail: match status {
+                    Workload::InProgress(why) | Workload::Failed(why) | Workload::Leaving(why) => Some(why),
+                    Workload::Ready | Workload::Absent => None,
+                },
             });
         }
         let models = self.models(running).await?;

@@ -74,7 +74,7 @@ impl Session {
         let cx = self.context(events.clone());
         let cancel = options.cancel;
         let prepare = async {
-            let lock = self.target.lock(&events).await?;
+            let lock = self.lock(&events).await?;
             let prepared = self.engine.plan(&self.graph, &cx).await?;
             Ok::<_, Error>((lock, prepared))
         };
@@ -119,8 +119,11 @@ impl Session {
     pub async fn down(&self, events: EventSink, cancel: CancellationToken) -> Result<Vec<String>> {
         let events = self.target.record(events);
         let stop = async {
-            let _lock = self.target.lock(&events).await?;
-            self.target.stop().await
+            let _lock = self.lock(&events).await?;
+            match &self.cluster {
+                Some(cluster) => cluster.stop(&self.graph).await,
+                None => self.target.stop().await,
+            }
         };
         tokio::select! {
             biased;
@@ -161,7 +164,7 @@ impl Session {
         // Not recorded: the record goes as well.
         let cx = self.context(events.clone());
         let prepare = async {
-            let lock = self.target.lock(&events).await?;
+            let lock = self.lock(&events).await?;
             let prepared = self.engine.plan_removal(&self.graph, data, &cx).await?;
             Ok::<_, Error>((lock, prepared))
         };
@@ -183,7 +186,7 @@ impl Session {
             .apply(&self.graph, &prepared, &cx, &options)
             .await;
         if report.succeeded() {
-            self.target.sweep(lock)?;
+            self.target.sweep(lock.here)?;
         }
         Ok(report)
     }

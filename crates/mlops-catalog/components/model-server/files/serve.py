@@ -21,15 +21,31 @@ import sys  # noqa: E402
 PAUSE_SECONDS = 1.0
 
 
+def resolve(uri: str):
+    """What an address names now: the version, if it is one, and an address that does not move."""
+    import mlflow
+    from mlflow.models import get_model_info
+
+    get_model_info(uri)
+    name, at, alias = uri.removeprefix("models:/").rpartition("@")
+    if not at:
+        return uri.rpartition("/")[2], uri
+    version = mlflow.MlflowClient().get_model_version_by_alias(name, alias).version
+    return version, f"models:/{name}/{version}"
+
+
 async def load(server, model) -> None:
-    """Loads a model; tries again until that worked, and says each new reason once."""
-    import mlflow.models
+    """Loads a model; tries again until that worked, and says each new reason once.
+
+    The version is told in the model's metadata: that is how it is known which one a server has.
+    """
     from mlserver.logging import logger
 
-    said = None
+    said, address = None, model.parameters.uri
     while True:
         try:
-            await asyncio.to_thread(mlflow.models.get_model_info, model.parameters.uri)
+            version, model.parameters.uri = await asyncio.to_thread(resolve, address)
+            model.versions = [str(version)]
             await server._model_registry.load(model)
             return
         except Exception as error:
