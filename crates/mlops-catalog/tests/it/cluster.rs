@@ -1,6 +1,7 @@
 //! What comes out of resolving for the target `cluster`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use mlops_catalog::{Catalog, load};
@@ -288,7 +289,7 @@ fn selected(selector: &Value, components: &BTreeSet<String>) -> BTreeSet<String>
         .collect()
 }
 
-/// Component, component, port: who may open a connection to whom, by the rules of NetworkPolicies.
+/// Component, component, port: who may open a connection to whom, by the rules of `NetworkPolicy`.
 fn allowed(graph: &Graph, components: &BTreeSet<String>) -> BTreeSet<(String, String, u64)> {
     let mut sides: BTreeMap<&str, BTreeSet<(String, String, u64)>> = BTreeMap::new();
     let mut closed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -590,69 +591,71 @@ fn a_component_of_a_user_gets_what_all_have() {
     assert_eq!(pairs.len(), 4);
 }
 
+/// What is put in place of what, and what that makes wrong.
+const WRONG: &[(&str, &str, &str)] = &[
+    (
+        "image: {{ image('server') }}",
+        "image: {{ secret('notes/key') }}",
+        "secret",
+    ),
+    (
+        "image: {{ image('server') }}",
+        "image: {{ image('sever') }}",
+        "unknown image",
+    ),
+    (
+        "{{ file('page.html') | yaml }}",
+        "{{ file('pages.html') | yaml }}",
+        "unknown file",
+    ),
+    (
+        "replicas: 1",
+        "replicas: {{ setings.x }}",
+        "unknown variable",
+    ),
+    (
+        "replicas: 1",
+        "replicas: {{ host('mlflow') }}",
+        "service of another component",
+    ),
+    ("replicas: 1", "replicas: {{ 1 | shout }}", "unknown filter"),
+    ("replicas: 1", "replicas: [", "not YAML"),
+    ("replicas: 1", "replicas: 1\n  replicas: 2", "a key twice"),
+    ("kind: Deployment", "kind: Secret", "Secret"),
+    (
+        "kind: Deployment",
+        "kind: ClusterRole",
+        "kind without namespace",
+    ),
+    ("kind: Deployment", "kinds: Deployment", "kind missing"),
+    (
+        "{ name: notes }",
+        "{ name: notes, namespace: kube-system }",
+        "another namespace",
+    ),
+    ("{ name: notes }", "{ name: Notes_1 }", "illegal name"),
+    (
+        "limits: { cpu: \"1\", memory: 1Gi }",
+        "limits: { cpu: \"1\" }",
+        "no limit of memory",
+    ),
+    (
+        "name: notes-key",
+        "name: notes-keys",
+        "Secret that is not there",
+    ),
+    (
+        "{ name: notes }",
+        "{ name: other }",
+        "server that is not there",
+    ),
+];
+
 /// What is wrong with the objects of a component, each with its exact message.
 #[test]
 fn wrong_objects_have_these_messages() {
-    let cases: &[(&str, &str, &str)] = &[
-        (
-            "image: {{ image('server') }}",
-            "image: {{ secret('notes/key') }}",
-            "secret",
-        ),
-        (
-            "image: {{ image('server') }}",
-            "image: {{ image('sever') }}",
-            "unknown image",
-        ),
-        (
-            "{{ file('page.html') | yaml }}",
-            "{{ file('pages.html') | yaml }}",
-            "unknown file",
-        ),
-        (
-            "replicas: 1",
-            "replicas: {{ setings.x }}",
-            "unknown variable",
-        ),
-        (
-            "replicas: 1",
-            "replicas: {{ host('mlflow') }}",
-            "service of another component",
-        ),
-        ("replicas: 1", "replicas: {{ 1 | shout }}", "unknown filter"),
-        ("replicas: 1", "replicas: [", "not YAML"),
-        ("replicas: 1", "replicas: 1\n  replicas: 2", "a key twice"),
-        ("kind: Deployment", "kind: Secret", "Secret"),
-        (
-            "kind: Deployment",
-            "kind: ClusterRole",
-            "kind without namespace",
-        ),
-        ("kind: Deployment", "kinds: Deployment", "kind missing"),
-        (
-            "{ name: notes }",
-            "{ name: notes, namespace: kube-system }",
-            "another namespace",
-        ),
-        ("{ name: notes }", "{ name: Notes_1 }", "illegal name"),
-        (
-            "limits: { cpu: \"1\", memory: 1Gi }",
-            "limits: { cpu: \"1\" }",
-            "no limit of memory",
-        ),
-        (
-            "name: notes-key",
-            "name: notes-keys",
-            "Secret that is not there",
-        ),
-        (
-            "{ name: notes }",
-            "{ name: other }",
-            "server that is not there",
-        ),
-    ];
     let mut messages = String::new();
-    for (from, to, case) in cases {
+    for (from, to, case) in WRONG {
         assert!(NOTES_SERVER.contains(from), "{from}");
         let server = NOTES_SERVER.replacen(from, to, 1);
         let catalog = Catalog::embedded()
@@ -664,7 +667,7 @@ fn wrong_objects_have_these_messages() {
             .unwrap();
         let text = "name: demo\ntarget: cluster\ncomponents: { notes: }\n";
         let wrong = load("platform.yaml", text, &catalog).unwrap_err();
-        messages.push_str(&format!("== {case}\n{wrong}\n\n"));
+        write!(messages, "== {case}\n{wrong}\n\n").unwrap();
     }
     insta::assert_snapshot!(messages);
 }
@@ -677,4 +680,27 @@ fn objects_of_a_replaced_component_are_gone() {
         .unwrap();
     assert_eq!(catalog.objects("s3").count(), 0);
     assert_eq!(catalog.objects("postgres").count(), 3);
+}
+
+#[test]
+fn images_are_listed_with_what_takes_their_place() {
+    let platform = mlops_core::Platform::parse("platform.yaml", SIZED).unwrap();
+    let all = mlops_catalog::images(&platform, &Catalog::embedded()).unwrap();
+    let all: Vec<String> = all
+        .iter()
+        .map(|one| format!("{} {} {} {}", one.component, one.name, one.image, one.used))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            "mlflow python localhost/mlops-python:3.17.2 registry.example.org:5000/ml/python:3.17.2",
+            "model-server python localhost/mlops-python:3.17.2 registry.example.org:5000/ml/python:3.17.2",
+            "postgres server localhost/mlops-postgres:15 ghcr.io/example/postgres:15.18",
+            "s3 server localhost/mlops-s3:1.8.0 localhost/mlops-s3:1.8.0",
+        ]
+    );
+    // A server from outside needs none.
+    let platform = mlops_core::Platform::parse("platform.yaml", EXTERNAL).unwrap();
+    let all = mlops_catalog::images(&platform, &Catalog::embedded()).unwrap();
+    assert_eq!(all.len(), 2);
 }

@@ -15,6 +15,7 @@ use mlops_core::{Digest, Resource, ResourceId, SecretName, Service, ServiceName,
 use serde_json::{Value, json};
 
 pub(super) use images::Images;
+pub use images::{UsedImage, images};
 pub(super) use objects::Stencil;
 
 use super::work::{Bound, Member, Work};
@@ -22,7 +23,7 @@ use crate::component::ClusterRun;
 use complete::Frame;
 use mentions::Mention;
 
-/// The annotation by which pods are replaced when a ConfigMap or Secret that they mention changes.
+/// The annotation by which pods are replaced when a `ConfigMap` or Secret that they mention changes.
 const CONFIGURATION: &str = "mlops.dev/configuration";
 
 /// The identity of an object: kind and name, in lower case.
@@ -169,7 +170,7 @@ impl Work<'_> {
         self.add_made(member, run, made, &kept, bound);
     }
 
-    /// What every component has and none must write: a ServiceAccount for its pods, and a Service for each address.
+    /// What every component has and none must write: a `ServiceAccount` for its pods, and a Service for each address.
     fn own_objects(&mut self, member: &Member<'_>, frame: &Frame<'_>, made: &[Made]) -> Vec<Made> {
         let mut own = Vec::new();
         if made.iter().any(Made::is_workload) {
@@ -186,21 +187,15 @@ impl Work<'_> {
                 self.blame_one(member, problem);
                 continue;
             };
-            own.push(frame.service(name.as_str(), &rule.scheme, port));
+            own.push(frame.service(name.as_str(), &rule.scheme, port.get()));
         }
-        let is_free = |one: &Value| {
-            let said = made
-                .iter()
-                .map(|made| (made.kind(), made.name()))
-                .find(|(kind, name)| one["kind"] == **kind && one["metadata"]["name"] == **name);
-            said.is_none()
-        };
+        let said: BTreeSet<ResourceId> = made.iter().map(Made::id).collect();
         own.into_iter()
-            .filter(is_free)
             .map(|object| Made {
                 source: Source::new(member.name().as_str(), ""),
                 object,
             })
+            .filter(|one| !said.contains(&one.id()))
             .collect()
     }
 
@@ -223,7 +218,7 @@ impl Work<'_> {
             match found {
                 Ok((ids, texts)) => {
                     needs.push(ids);
-                    complete::mark(&mut one.object, CONFIGURATION, &texts);
+                    complete::mark(&mut one.object, CONFIGURATION, texts.as_deref());
                 }
                 Err(more) => {
                     needs.push(Vec::new());
@@ -328,7 +323,7 @@ fn configuration(made: &[Made]) -> BTreeMap<(String, String), Value> {
     made.iter()
         .map(|one| {
             let content = match one.kind() {
-                "ConfigMap" => json!([one.object["data"], one.object["binaryData"]]),
+                "ConfigMap" => json!([one.object.get("data"), one.object.get("binaryData")]),
                 _ => Value::Null,
             };
             ((one.kind().to_owned(), one.name().to_owned()), content)
