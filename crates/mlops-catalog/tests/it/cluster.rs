@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use mlops_catalog::{Catalog, load};
 use mlops_core::kubernetes::{OBJECT, ObjectSpec, SECRET, SecretSpec};
+use mlops_core::observation::{Found, Observation, Observed};
+use mlops_core::plan::{Action, Rules, plan_removal};
 use mlops_core::{Graph, Resource, ResourceId, SecretText};
 use serde_json::{Value, json};
 
@@ -138,6 +140,13 @@ fn what_servers_keep_lives_in_their_workloads() {
         let within = find(&graph, name).within.as_ref().unwrap();
         assert_eq!(within.to_string(), format!("{OBJECT}/{host}"), "{name}");
     }
+    // With the data stays what makes it of use.
+    let claim = find(&graph, "kubernetes-object/persistentvolumeclaim.postgres");
+    assert!(
+        claim
+            .needs
+            .contains(&id("secret/postgres/superuser-password"))
+    );
     let held: Vec<&str> = graph
         .resources()
         .filter(|one| one.holds_data && one.id.kind().as_str() == OBJECT)
@@ -703,4 +712,51 @@ fn images_are_listed_with_what_takes_their_place() {
     let platform = mlops_core::Platform::parse("platform.yaml", EXTERNAL).unwrap();
     let all = mlops_catalog::images(&platform, &Catalog::embedded()).unwrap();
     assert_eq!(all.len(), 2);
+}
+
+/// What `remove` does to a platform that is there.
+fn removal(graph: &Graph, named: &[&str]) -> BTreeMap<String, Action> {
+    let found = |one: &Resource| Observed::Found(Found::ours(one.spec.clone()));
+    let entries = graph.resources().map(|one| (one.id.clone(), found(one)));
+    let observation = Observation {
+        entries: entries.collect(),
+        strays: Vec::new(),
+    };
+    let named = named.iter().map(|name| id(name)).collect();
+    let plan = plan_removal(graph, &observation, &Rules::new(), &named).unwrap();
+    let changes = plan.changes.into_iter();
+    changes
+        .map(|change| (change.id.to_string(), change.action))
+        .collect()
+}
+
+#[test]
+fn removal_leaves_volumes_and_what_they_stand_on_until_they_are_named() {
+    let graph = default();
+    let claims = ["postgres", "s3"].map(|name| format!("{OBJECT}/persistentvolumeclaim.{name}"));
+    let namespace = format!("{OBJECT}/namespace.demo");
+    let changes = removal(&graph, &[]);
+    for kept in claims.iter().chain([&namespace]) {
+        assert_eq!(changes[kept], Action::Keep, "{kept}");
+    }
+    for gone in [
+        "statefulset.postgres",
+        "deployment.mlflow",
+        "configmap.mlflow",
+    ] {
+        assert_eq!(
+            changes[&format!("{OBJECT}/{gone}")],
+            Action::Remove,
+            "{gone}"
+        );
+    }
+    assert_eq!(changes["secret/postgres/superuser-password"], Action::Keep);
+    // A volume covers what lives in its server; the other one keeps the namespace.
+    let changes = removal(&graph, &[&claims[0]]);
+    assert_eq!(changes[&claims[0]], Action::Remove);
+    assert_eq!(changes["postgres-database/mlflow"], Action::Nothing);
+    assert_eq!(changes[&namespace], Action::Keep);
+    let changes = removal(&graph, &[&claims[0], &claims[1]]);
+    assert_eq!(changes[&namespace], Action::Remove);
+    assert!(!changes.values().any(|action| *action == Action::Keep));
 }

@@ -18,6 +18,7 @@ pub(super) use images::Images;
 pub use images::{UsedImage, images};
 pub(super) use objects::Stencil;
 
+use super::binding::own_secrets;
 use super::work::{Bound, Member, Work};
 use crate::component::ClusterRun;
 use complete::Frame;
@@ -257,6 +258,12 @@ impl Work<'_> {
                 }
             }
             resource.holds_data = complete::holds_data(&one.object);
+            // What a volume keeps may be of use only with the component's secrets, such as its superuser's password.
+            if resource.holds_data {
+                let own = own_secrets(member);
+                let own = own.iter().filter_map(|name| self.secret_id(name));
+                resource.needs.extend(own);
+            }
             self.add(resource, json!({ "object": one.object }));
         }
     }
