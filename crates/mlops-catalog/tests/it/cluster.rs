@@ -24,7 +24,7 @@ size: large
 cluster: { namespace: team-a, context: production, kubeconfig: secrets/kubeconfig, storage_class: fast }
 images:
   localhost/mlops-python: registry.example.org:5000/ml/python
-  localhost/mlops-postgres:15: ghcr.io/example/postgres:15.18
+  localhost/mlops-postgres:15: images.example.org/postgres:15.18
 components:
   postgres: { settings: { volume_gb: 3, max_connections: 77 } }
   mlflow: { size: small, settings: { replicas: 1, allowed_hosts: 'a.b:*, c \"d\"' } }
@@ -482,7 +482,7 @@ fn settings_sizes_and_images_reach_the_objects() {
     );
     assert_eq!(
         container("statefulset.postgres")["image"],
-        "ghcr.io/example/postgres:15.18"
+        "images.example.org/postgres:15.18"
     );
     assert_eq!(
         container("statefulset.s3")["image"],
@@ -704,7 +704,7 @@ fn images_are_listed_with_what_takes_their_place() {
         [
             "mlflow python localhost/mlops-python:3.17.2 registry.example.org:5000/ml/python:3.17.2",
             "model-server python localhost/mlops-python:3.17.2 registry.example.org:5000/ml/python:3.17.2",
-            "postgres server localhost/mlops-postgres:15 ghcr.io/example/postgres:15.18",
+            "postgres server localhost/mlops-postgres:15 images.example.org/postgres:15.18",
             "s3 server localhost/mlops-s3:1.8.0 localhost/mlops-s3:1.8.0",
         ]
     );

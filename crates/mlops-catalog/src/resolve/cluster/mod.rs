@@ -137,7 +137,8 @@ impl Work<'_> {
             Ok(images) => images,
             Err(problem) => return self.blame_one(member, problem),
         };
-        self.stencil.look(objects::View {
+        let stencil = self.stencil.get_or_init(Stencil::new);
+        stencil.look(objects::View {
             places: self.places(&services),
             images,
             files: self.catalog.files(member.name().as_str()).cloned(),
@@ -147,7 +148,7 @@ impl Work<'_> {
         let mut wrong = Diagnostics::default();
         let catalog = self.catalog;
         for (_, source) in catalog.objects(member.name().as_str()) {
-            match self.stencil.object(source, &vars) {
+            match stencil.object(source, &vars) {
                 Ok(Some((source, object))) => made.push(Made { source, object }),
                 Ok(None) => {}
                 Err(more) => wrong = wrong.and(more),
