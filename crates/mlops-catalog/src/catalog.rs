@@ -75,7 +75,7 @@ impl Role {
         let parent = path.parent()?;
         let folder = part(parent)?;
         let file = part(path)?;
-        let is_object = folder == "objects" && file.ends_with(".yaml");
+        let is_object = folder == "objects" && path.extension().is_some_and(|end| end == "yaml");
         if is_object || folder == "files" {
             let component = parent.parent().and_then(part)?;
             return Some(if is_object {

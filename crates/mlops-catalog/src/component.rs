@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mlops_core::platform::{Model, ModelProbe, Size};
+use mlops_core::platform::{Model, ModelProbe, Port, Size};
 use mlops_core::process::{Program, Ready, Stop};
 use mlops_core::{
     BucketName, CapabilityName, ComponentName, DatabaseName, RoleName, ServiceName, Spec,
@@ -68,8 +68,7 @@ pub struct ServiceRule {
     pub scheme: String,
     /// The port at which it is reached in a cluster, and at which its containers listen.
     #[serde(default)]
-    #[schemars(range(min = 1024, max = 65535))]
-    pub cluster_port: Option<u16>,
+    pub cluster_port: Option<Port>,
 }
 
 /// A capability that a component provides.

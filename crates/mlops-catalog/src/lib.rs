@@ -7,4 +7,4 @@ mod resolve;
 
 pub use catalog::Catalog;
 pub use component::{Component, Profile, Sample};
-pub use resolve::{load, resolve};
+pub use resolve::{UsedImage, images, load, resolve};

@@ -13,7 +13,7 @@ use crate::component::{Alphabet, Need};
 
 /// The secrets of a component's own. What it keeps may be of use only with them, such as the password that a server
 /// wrote into its database: so its data needs them, and is never kept without.
-fn own_secrets(member: &Member<'_>) -> Vec<SecretName> {
+pub(super) fn own_secrets(member: &Member<'_>) -> Vec<SecretName> {
     let own = member.component.secrets.keys();
     own.filter_map(|label| SecretName::of(member.name(), label).ok())
         .collect()

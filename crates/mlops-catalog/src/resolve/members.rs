@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mlops_core::platform::{Choice, Problem, Size, Target};
+use mlops_core::platform::{Choice, Port, Problem, Size, Target};
 use mlops_core::{ComponentName, Service};
 
 use super::work::{Member, Work};
@@ -168,8 +168,8 @@ impl<'a> Work<'a> {
                 component: Some(member.name().clone()),
                 scheme: rule.scheme.clone(),
                 port: match member.target {
-                    Target::Local => self.platform.ports.get(name).map(|port| port.get()),
-                    Target::Cluster => rule.cluster_port,
+                    Target::Local => self.platform.ports.get(name).copied().map(Port::get),
+                    Target::Cluster => rule.cluster_port.map(Port::get),
                 },
                 external: None,
             };

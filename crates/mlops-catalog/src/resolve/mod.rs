@@ -16,6 +16,7 @@ use mlops_core::{Graph, Platform, Resource, ResourceId, Service};
 use serde_json::json;
 
 use crate::Catalog;
+pub use cluster::{UsedImage, images};
 use work::Work;
 
 /// Works out everything that a platform needs: which component provides what, every binding with its names, every
@@ -172,9 +173,20 @@ impl Work<'_> {
         }
     }
 
+    /// What messages name when there is no file.
+    fn instead(&self) -> String {
+        format!("profile `{}`", self.platform.profile_name())
+    }
+
+    /// Everything that is wrong.
+    fn wrong(self) -> Diagnostics {
+        let (instead, source) = (self.instead(), self.platform.source.as_ref());
+        self.problems.locate(source, &instead).and(self.broken)
+    }
+
     fn finish(mut self) -> Result<Graph, Diagnostics> {
         self.order_inside();
-        let instead = format!("profile `{}`", self.platform.profile_name());
+        let instead = self.instead();
         let source = self.platform.source.as_ref();
         let wrong = self.problems.locate(source, &instead).and(self.broken);
         let mut graph = match wrong.or(Graph::new(self.platform.name.clone(), self.resources))? {

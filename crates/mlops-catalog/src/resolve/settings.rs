@@ -26,7 +26,10 @@ impl Work<'_> {
             if !rule.default.is_null()
                 && let Err(message) = check(rule, &rule.default)
             {
-                wrong.add(Problem::at(["settings", name.as_str(), "default"], message));
+                let is_of_all = member.component.settings.contains_key(*name);
+                let above: &[&str] = if is_of_all { &[] } else { &["cluster"] };
+                let path = [above, &["settings", name.as_str(), "default"]].concat();
+                wrong.add(Problem::at(path, message));
             }
         }
         self.blame(member, wrong);

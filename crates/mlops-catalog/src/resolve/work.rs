@@ -1,5 +1,6 @@
 //! What a resolution gathers.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mlops_core::SecretSource;
@@ -115,8 +116,8 @@ pub(super) struct Work<'a> {
     pub(super) closed: BTreeSet<ServiceName>,
     /// Where templates are tried.
     pub(super) trial: Trial,
-    /// Where templates of objects are filled in.
-    pub(super) stencil: Stencil,
+    /// Where templates of objects are filled in, once there are any.
+    pub(super) stencil: OnceCell<Stencil>,
     /// The images of the platform.
     pub(super) images: Images,
     /// The components that run pods.
@@ -146,7 +147,7 @@ impl<'a> Work<'a> {
             hosts: BTreeMap::new(),
             closed: BTreeSet::new(),
             trial: Trial::new(),
-            stencil: Stencil::new(),
+            stencil: OnceCell::new(),
             images: Images::default(),
             in_cluster: BTreeSet::new(),
             complaints: BTreeSet::new(),

@@ -1,10 +1,13 @@
 //! What comes out of resolving for the target `cluster`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use mlops_catalog::{Catalog, load};
 use mlops_core::kubernetes::{OBJECT, ObjectSpec, SECRET, SecretSpec};
+use mlops_core::observation::{Found, Observation, Observed};
+use mlops_core::plan::{Action, Rules, plan_removal};
 use mlops_core::{Graph, Resource, ResourceId, SecretText};
 use serde_json::{Value, json};
 
@@ -21,7 +24,7 @@ size: large
 cluster: { namespace: team-a, context: production, kubeconfig: secrets/kubeconfig, storage_class: fast }
 images:
   localhost/mlops-python: registry.example.org:5000/ml/python
-  localhost/mlops-postgres:15: ghcr.io/example/postgres:15.18
+  localhost/mlops-postgres:15: images.example.org/postgres:15.18
 components:
   postgres: { settings: { volume_gb: 3, max_connections: 77 } }
   mlflow: { size: small, settings: { replicas: 1, allowed_hosts: 'a.b:*, c \"d\"' } }
@@ -137,6 +140,13 @@ fn what_servers_keep_lives_in_their_workloads() {
         let within = find(&graph, name).within.as_ref().unwrap();
         assert_eq!(within.to_string(), format!("{OBJECT}/{host}"), "{name}");
     }
+    // With the data stays what makes it of use.
+    let claim = find(&graph, "kubernetes-object/persistentvolumeclaim.postgres");
+    assert!(
+        claim
+            .needs
+            .contains(&id("secret/postgres/superuser-password"))
+    );
     let held: Vec<&str> = graph
         .resources()
         .filter(|one| one.holds_data && one.id.kind().as_str() == OBJECT)
@@ -288,7 +298,7 @@ fn selected(selector: &Value, components: &BTreeSet<String>) -> BTreeSet<String>
         .collect()
 }
 
-/// Component, component, port: who may open a connection to whom, by the rules of NetworkPolicies.
+/// Component, component, port: who may open a connection to whom, by the rules of `NetworkPolicy`.
 fn allowed(graph: &Graph, components: &BTreeSet<String>) -> BTreeSet<(String, String, u64)> {
     let mut sides: BTreeMap<&str, BTreeSet<(String, String, u64)>> = BTreeMap::new();
     let mut closed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -472,7 +482,7 @@ fn settings_sizes_and_images_reach_the_objects() {
     );
     assert_eq!(
         container("statefulset.postgres")["image"],
-        "ghcr.io/example/postgres:15.18"
+        "images.example.org/postgres:15.18"
     );
     assert_eq!(
         container("statefulset.s3")["image"],
@@ -590,69 +600,71 @@ fn a_component_of_a_user_gets_what_all_have() {
     assert_eq!(pairs.len(), 4);
 }
 
+/// What is put in place of what, and what that makes wrong.
+const WRONG: &[(&str, &str, &str)] = &[
+    (
+        "image: {{ image('server') }}",
+        "image: {{ secret('notes/key') }}",
+        "secret",
+    ),
+    (
+        "image: {{ image('server') }}",
+        "image: {{ image('sever') }}",
+        "unknown image",
+    ),
+    (
+        "{{ file('page.html') | yaml }}",
+        "{{ file('pages.html') | yaml }}",
+        "unknown file",
+    ),
+    (
+        "replicas: 1",
+        "replicas: {{ setings.x }}",
+        "unknown variable",
+    ),
+    (
+        "replicas: 1",
+        "replicas: {{ host('mlflow') }}",
+        "service of another component",
+    ),
+    ("replicas: 1", "replicas: {{ 1 | shout }}", "unknown filter"),
+    ("replicas: 1", "replicas: [", "not YAML"),
+    ("replicas: 1", "replicas: 1\n  replicas: 2", "a key twice"),
+    ("kind: Deployment", "kind: Secret", "Secret"),
+    (
+        "kind: Deployment",
+        "kind: ClusterRole",
+        "kind without namespace",
+    ),
+    ("kind: Deployment", "kinds: Deployment", "kind missing"),
+    (
+        "{ name: notes }",
+        "{ name: notes, namespace: kube-system }",
+        "another namespace",
+    ),
+    ("{ name: notes }", "{ name: Notes_1 }", "illegal name"),
+    (
+        "limits: { cpu: \"1\", memory: 1Gi }",
+        "limits: { cpu: \"1\" }",
+        "no limit of memory",
+    ),
+    (
+        "name: notes-key",
+        "name: notes-keys",
+        "Secret that is not there",
+    ),
+    (
+        "{ name: notes }",
+        "{ name: other }",
+        "server that is not there",
+    ),
+];
+
 /// What is wrong with the objects of a component, each with its exact message.
 #[test]
 fn wrong_objects_have_these_messages() {
-    let cases: &[(&str, &str, &str)] = &[
-        (
-            "image: {{ image('server') }}",
-            "image: {{ secret('notes/key') }}",
-            "secret",
-        ),
-        (
-            "image: {{ image('server') }}",
-            "image: {{ image('sever') }}",
-            "unknown image",
-        ),
-        (
-            "{{ file('page.html') | yaml }}",
-            "{{ file('pages.html') | yaml }}",
-            "unknown file",
-        ),
-        (
-            "replicas: 1",
-            "replicas: {{ setings.x }}",
-            "unknown variable",
-        ),
-        (
-            "replicas: 1",
-            "replicas: {{ host('mlflow') }}",
-            "service of another component",
-        ),
-        ("replicas: 1", "replicas: {{ 1 | shout }}", "unknown filter"),
-        ("replicas: 1", "replicas: [", "not YAML"),
-        ("replicas: 1", "replicas: 1\n  replicas: 2", "a key twice"),
-        ("kind: Deployment", "kind: Secret", "Secret"),
-        (
-            "kind: Deployment",
-            "kind: ClusterRole",
-            "kind without namespace",
-        ),
-        ("kind: Deployment", "kinds: Deployment", "kind missing"),
-        (
-            "{ name: notes }",
-            "{ name: notes, namespace: kube-system }",
-            "another namespace",
-        ),
-        ("{ name: notes }", "{ name: Notes_1 }", "illegal name"),
-        (
-            "limits: { cpu: \"1\", memory: 1Gi }",
-            "limits: { cpu: \"1\" }",
-            "no limit of memory",
-        ),
-        (
-            "name: notes-key",
-            "name: notes-keys",
-            "Secret that is not there",
-        ),
-        (
-            "{ name: notes }",
-            "{ name: other }",
-            "server that is not there",
-        ),
-    ];
     let mut messages = String::new();
-    for (from, to, case) in cases {
+    for (from, to, case) in WRONG {
         assert!(NOTES_SERVER.contains(from), "{from}");
         let server = NOTES_SERVER.replacen(from, to, 1);
         let catalog = Catalog::embedded()
@@ -664,7 +676,7 @@ fn wrong_objects_have_these_messages() {
             .unwrap();
         let text = "name: demo\ntarget: cluster\ncomponents: { notes: }\n";
         let wrong = load("platform.yaml", text, &catalog).unwrap_err();
-        messages.push_str(&format!("== {case}\n{wrong}\n\n"));
+        write!(messages, "== {case}\n{wrong}\n\n").unwrap();
     }
     insta::assert_snapshot!(messages);
 }
@@ -677,4 +689,74 @@ fn objects_of_a_replaced_component_are_gone() {
         .unwrap();
     assert_eq!(catalog.objects("s3").count(), 0);
     assert_eq!(catalog.objects("postgres").count(), 3);
+}
+
+#[test]
+fn images_are_listed_with_what_takes_their_place() {
+    let platform = mlops_core::Platform::parse("platform.yaml", SIZED).unwrap();
+    let all = mlops_catalog::images(&platform, &Catalog::embedded()).unwrap();
+    let all: Vec<String> = all
+        .iter()
+        .map(|one| format!("{} {} {} {}", one.component, one.name, one.image, one.used))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            "mlflow python localhost/mlops-python:3.17.2 registry.example.org:5000/ml/python:3.17.2",
+            "model-server python localhost/mlops-python:3.17.2 registry.example.org:5000/ml/python:3.17.2",
+            "postgres server localhost/mlops-postgres:15 images.example.org/postgres:15.18",
+            "s3 server localhost/mlops-s3:1.8.0 localhost/mlops-s3:1.8.0",
+        ]
+    );
+    // A server from outside needs none.
+    let platform = mlops_core::Platform::parse("platform.yaml", EXTERNAL).unwrap();
+    let all = mlops_catalog::images(&platform, &Catalog::embedded()).unwrap();
+    assert_eq!(all.len(), 2);
+}
+
+/// What `remove` does to a platform that is there.
+fn removal(graph: &Graph, named: &[&str]) -> BTreeMap<String, Action> {
+    let found = |one: &Resource| Observed::Found(Found::ours(one.spec.clone()));
+    let entries = graph.resources().map(|one| (one.id.clone(), found(one)));
+    let observation = Observation {
+        entries: entries.collect(),
+        strays: Vec::new(),
+    };
+    let named = named.iter().map(|name| id(name)).collect();
+    let plan = plan_removal(graph, &observation, &Rules::new(), &named).unwrap();
+    let changes = plan.changes.into_iter();
+    changes
+        .map(|change| (change.id.to_string(), change.action))
+        .collect()
+}
+
+#[test]
+fn removal_leaves_volumes_and_what_they_stand_on_until_they_are_named() {
+    let graph = default();
+    let claims = ["postgres", "s3"].map(|name| format!("{OBJECT}/persistentvolumeclaim.{name}"));
+    let namespace = format!("{OBJECT}/namespace.demo");
+    let changes = removal(&graph, &[]);
+    for kept in claims.iter().chain([&namespace]) {
+        assert_eq!(changes[kept], Action::Keep, "{kept}");
+    }
+    for gone in [
+        "statefulset.postgres",
+        "deployment.mlflow",
+        "configmap.mlflow",
+    ] {
+        assert_eq!(
+            changes[&format!("{OBJECT}/{gone}")],
+            Action::Remove,
+            "{gone}"
+        );
+    }
+    assert_eq!(changes["secret/postgres/superuser-password"], Action::Keep);
+    // A volume covers what lives in its server; the other one keeps the namespace.
+    let changes = removal(&graph, &[&claims[0]]);
+    assert_eq!(changes[&claims[0]], Action::Remove);
+    assert_eq!(changes["postgres-database/mlflow"], Action::Nothing);
+    assert_eq!(changes[&namespace], Action::Keep);
+    let changes = removal(&graph, &[&claims[0], &claims[1]]);
+    assert_eq!(changes[&namespace], Action::Remove);
+    assert!(!changes.values().any(|action| *action == Action::Keep));
 }

@@ -28,6 +28,11 @@ fn platforms() -> Vec<String> {
     let mut all = texts("tests/wrong");
     all.extend(texts("../mlops-core/tests/wrong"));
     all.push(include_str!("../../../mlops-core/tests/it/everything.yaml").to_owned());
+    all.push(
+        "name: demo\ntarget: cluster\ncluster: { namespace: a }\nimages: { localhost/mlops-s3: a.b/c }\n\
+         components: { mlflow: { settings: { replicas: 3, allowed_hosts: 'a: \"b\" {{ c' } } }\n"
+            .to_owned(),
+    );
     all.push(mlops_core::Platform::example(
         &"demo".parse().unwrap(),
         "local",
@@ -38,7 +43,9 @@ fn platforms() -> Vec<String> {
 
 fn components() -> Vec<String> {
     let mut all = texts("tests/wrong_components");
+    all.extend(texts("tests/wrong_cluster_components"));
     all.push(include_str!("echo.yaml").to_owned());
+    all.push(include_str!("notes.yaml").to_owned());
     all
 }
 

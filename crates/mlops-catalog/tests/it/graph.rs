@@ -292,10 +292,14 @@ fn many(count: usize) -> (String, BTreeMap<PathBuf, String>) {
 
 fn time(count: usize) -> Duration {
     let (text, files) = many(count);
+    time_of(count, &text, files)
+}
+
+fn time_of(count: usize, text: &str, files: BTreeMap<PathBuf, String>) -> Duration {
     let start = Instant::now();
     let catalog = Catalog::embedded().with_folder(files).unwrap();
     let (_, graph) =
-        load("platform.yaml", &text, &catalog).unwrap_or_else(|wrong| panic!("{wrong}"));
+        load("platform.yaml", text, &catalog).unwrap_or_else(|wrong| panic!("{wrong}"));
     let took = start.elapsed();
     assert!(graph.len() > 6 * count);
     println!("{count} components, {} resources: {took:?}", graph.len());
@@ -311,5 +315,39 @@ fn the_cost_is_linear() {
     assert!(
         factor < 30.0,
         "2,000 components cost {factor} times as much as 200"
+    );
+}
+
+/// The same with objects of a cluster: a Deployment for each, its Secret, its Service and its policies.
+#[test]
+fn the_cost_of_objects_is_linear() {
+    let of_cluster = |count: usize| {
+        let (text, files) = many(count);
+        let text = text.replace("name: demo\n", "name: demo\ntarget: cluster\n");
+        let mut all = BTreeMap::new();
+        for (path, component) in files {
+            let name = path.parent().unwrap().display().to_string();
+            let rest = component.split_once("local:").unwrap().0;
+            let component = rest
+                .replace("{ scheme: http }", "{ scheme: http, cluster_port: 8000 }")
+                + "cluster:\n  images: { server: { name: localhost/notes, tag: \"1\" } }\n"
+                + &format!(
+                    "  secrets: {{ {name}: {{ KEY: \"{{{{ secret('{name}/key') }}}}\" }} }}\n"
+                );
+            let server = include_str!("notes-server.yaml")
+                .replace("{ name: notes }", &format!("{{ name: {name} }}"))
+                .replace("name: notes-key", &format!("name: {name}"))
+                .replace("file('page.html')", "settings.greeting");
+            all.insert(path.with_file_name("objects").join("server.yaml"), server);
+            all.insert(path, component);
+        }
+        time_of(count, &text, all)
+    };
+    let few = of_cluster(100).max(Duration::from_millis(1));
+    let many = of_cluster(1_000);
+    let factor = many.as_secs_f64() / few.as_secs_f64();
+    assert!(
+        factor < 30.0,
+        "1,000 components cost {factor} times as much as 100"
     );
 }

@@ -64,3 +64,13 @@ fn wrong_components_have_these_messages() {
         load("platform.yaml", platform, &catalog).err()
     });
 }
+
+#[test]
+fn wrong_components_of_a_cluster_have_these_messages() {
+    let platform = "name: demo\ntarget: cluster\ncomponents:\n  echo: {}\n";
+    check("tests/wrong_cluster_components", 14, |text| {
+        let files = BTreeMap::from([(PathBuf::from("echo/component.yaml"), text.to_owned())]);
+        let catalog = Catalog::embedded().with_folder(files).unwrap();
+        load("platform.yaml", platform, &catalog).err()
+    });
+}

@@ -23,7 +23,7 @@ pub struct Cluster {
     /// The kubeconfig; the one that `kubectl` would use by default. A relative path starts at the folder of this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<PathBuf>,
-    /// The StorageClass of all volumes; the cluster's default one by default.
+    /// The `StorageClass` of all volumes; the cluster's default one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<StorageClassName>,
 }
@@ -97,7 +97,7 @@ text_type!(
     "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 );
 
-/// The name of a StorageClass: labels of DNS with dots between.
+/// The name of a `StorageClass`: labels of DNS with dots between.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StorageClassName(String);
 
@@ -262,7 +262,8 @@ mod tests {
         #[test]
         fn nothing_that_is_accepted_needs_quoting(text in "\\PC{0,70}") {
             if let Ok(image) = text.parse::<ImageName>() {
-                prop_assert!(!image.as_str().contains([' ', '"', '\'', '#', '{', '\n']));
+                let special = [' ', '"', '\'', '#', '{', '\n'];
+                prop_assert!(!image.as_str().contains(special));
             }
             if let Ok(namespace) = text.parse::<NamespaceName>() {
                 prop_assert!(namespace.as_str().len() <= 63 && !namespace.as_str().contains('.'));

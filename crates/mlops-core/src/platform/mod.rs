@@ -264,7 +264,7 @@ impl JsonSchema for Port {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "integer",
-            "description": "A port of this machine, from 1024.",
+            "description": "A port, from 1024.",
             "minimum": 1024,
             "maximum": 65535,
         })

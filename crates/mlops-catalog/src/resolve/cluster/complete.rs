@@ -55,6 +55,11 @@ fn find<'v>(object: &'v Value, path: &[&str]) -> Option<&'v Value> {
     path.iter().try_fold(object, |value, step| value.get(step))
 }
 
+/// The value at a path; null where there is none.
+pub(super) fn part<'v>(object: &'v Value, path: &[&str]) -> &'v Value {
+    find(object, path).unwrap_or(&Value::Null)
+}
+
 /// The value at a path, made where it is not there; `None` where something else than a map is in the way.
 fn reach<'v>(object: &'v mut Value, path: &[&str]) -> Option<&'v mut Map<String, Value>> {
     let mut at = object;
@@ -73,12 +78,12 @@ pub(super) fn pod_spec(object: &Value) -> Option<(Vec<String>, &Value)> {
 
 /// Whether a user's data is in it.
 pub(super) fn holds_data(object: &Value) -> bool {
-    let claims = &object["spec"]["volumeClaimTemplates"];
+    let claims = part(object, &["spec", "volumeClaimTemplates"]);
     kind_of(object) == "PersistentVolumeClaim" || items(claims).next().is_some()
 }
 
 /// Notes on the pods of an object what they were configured by.
-pub(super) fn mark(object: &mut Value, annotation: &str, digest: &Option<String>) {
+pub(super) fn mark(object: &mut Value, annotation: &str, digest: Option<&str>) {
     let (Some(path), Some(digest)) = (pod_template(kind_of(object)), digest) else {
         return;
     };
@@ -94,7 +99,9 @@ pub(super) fn name_job(object: &mut Value) {
         return;
     }
     let digest = short(&Digest::of(&object["spec"]), 8);
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let name = part(object, &["metadata", "name"])
+        .as_str()
+        .unwrap_or_default();
     let name = format!("{name}-{digest}");
     if let Some(metadata) = reach(object, &["metadata"]) {
         metadata.insert("name".to_owned(), json!(name));
@@ -261,7 +268,9 @@ impl Frame<'_> {
                     .with_hint("a component has objects of its platform's namespace only"),
             );
         }
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let name = part(object, &["metadata", "name"])
+            .as_str()
+            .unwrap_or_default();
         if !is_name(name) {
             let message = format!("`{}` cannot be the name of an object", name.escape_debug());
             return Err(Problem::at(["metadata", "name"], message)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::complete::pod_spec;
+use super::complete::{part, pod_spec};
 
 /// One mention.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) fn of(object: &Value) -> Vec<Mention> {
         found.pod(&path, pod);
     }
     // An autoscaler has nothing to do before what it scales is there.
-    let target = &object["spec"]["scaleTargetRef"];
+    let target = part(object, &["spec", "scaleTargetRef"]);
     if let (Some(kind), Some(name)) = (target["kind"].as_str(), target["name"].as_str()) {
         found.add(
             kind,
@@ -60,7 +60,7 @@ impl Found {
         for (index, volume) in items(&pod["volumes"]) {
             let path = below(path, &["volumes", &index]);
             self.volume(&path, volume);
-            for (index, source) in items(&volume["projected"]["sources"]) {
+            for (index, source) in items(part(volume, &["projected", "sources"])) {
                 let path = below(&path, &["projected", "sources", &index]);
                 self.reference(
                     "ConfigMap",
@@ -107,7 +107,8 @@ impl Found {
         for (index, one) in items(&container["env"]) {
             for (kind, source) in [("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")] {
                 let path = below(path, &["env", &index, "valueFrom", source]);
-                self.reference(kind, &one["valueFrom"][source], "name", &path);
+                let source = part(one, &["valueFrom", source]);
+                self.reference(kind, source, "name", &path);
             }
         }
     }

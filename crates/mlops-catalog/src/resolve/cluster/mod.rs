@@ -15,14 +15,16 @@ use mlops_core::{Digest, Resource, ResourceId, SecretName, Service, ServiceName,
 use serde_json::{Value, json};
 
 pub(super) use images::Images;
+pub use images::{UsedImage, images};
 pub(super) use objects::Stencil;
 
+use super::binding::own_secrets;
 use super::work::{Bound, Member, Work};
 use crate::component::ClusterRun;
 use complete::Frame;
 use mentions::Mention;
 
-/// The annotation by which pods are replaced when a ConfigMap or Secret that they mention changes.
+/// The annotation by which pods are replaced when a `ConfigMap` or Secret that they mention changes.
 const CONFIGURATION: &str = "mlops.dev/configuration";
 
 /// The identity of an object: kind and name, in lower case.
@@ -135,7 +137,8 @@ impl Work<'_> {
             Ok(images) => images,
             Err(problem) => return self.blame_one(member, problem),
         };
-        self.stencil.look(objects::View {
+        let stencil = self.stencil.get_or_init(Stencil::new);
+        stencil.look(objects::View {
             places: self.places(&services),
             images,
             files: self.catalog.files(member.name().as_str()).cloned(),
@@ -145,7 +148,7 @@ impl Work<'_> {
         let mut wrong = Diagnostics::default();
         let catalog = self.catalog;
         for (_, source) in catalog.objects(member.name().as_str()) {
-            match self.stencil.object(source, &vars) {
+            match stencil.object(source, &vars) {
                 Ok(Some((source, object))) => made.push(Made { source, object }),
                 Ok(None) => {}
                 Err(more) => wrong = wrong.and(more),
@@ -169,7 +172,7 @@ impl Work<'_> {
         self.add_made(member, run, made, &kept, bound);
     }
 
-    /// What every component has and none must write: a ServiceAccount for its pods, and a Service for each address.
+    /// What every component has and none must write: a `ServiceAccount` for its pods, and a Service for each address.
     fn own_objects(&mut self, member: &Member<'_>, frame: &Frame<'_>, made: &[Made]) -> Vec<Made> {
         let mut own = Vec::new();
         if made.iter().any(Made::is_workload) {
@@ -186,21 +189,15 @@ impl Work<'_> {
                 self.blame_one(member, problem);
                 continue;
             };
-            own.push(frame.service(name.as_str(), &rule.scheme, port));
+            own.push(frame.service(name.as_str(), &rule.scheme, port.get()));
         }
-        let is_free = |one: &Value| {
-            let said = made
-                .iter()
-                .map(|made| (made.kind(), made.name()))
-                .find(|(kind, name)| one["kind"] == **kind && one["metadata"]["name"] == **name);
-            said.is_none()
-        };
+        let said: BTreeSet<ResourceId> = made.iter().map(Made::id).collect();
         own.into_iter()
-            .filter(is_free)
             .map(|object| Made {
                 source: Source::new(member.name().as_str(), ""),
                 object,
             })
+            .filter(|one| !said.contains(&one.id()))
             .collect()
     }
 
@@ -223,7 +220,7 @@ impl Work<'_> {
             match found {
                 Ok((ids, texts)) => {
                     needs.push(ids);
-                    complete::mark(&mut one.object, CONFIGURATION, &texts);
+                    complete::mark(&mut one.object, CONFIGURATION, texts.as_deref());
                 }
                 Err(more) => {
                     needs.push(Vec::new());
@@ -262,6 +259,12 @@ impl Work<'_> {
                 }
             }
             resource.holds_data = complete::holds_data(&one.object);
+            // What a volume keeps may be of use only with the component's secrets, such as its superuser's password.
+            if resource.holds_data {
+                let own = own_secrets(member);
+                let own = own.iter().filter_map(|name| self.secret_id(name));
+                resource.needs.extend(own);
+            }
             self.add(resource, json!({ "object": one.object }));
         }
     }
@@ -328,7 +331,7 @@ fn configuration(made: &[Made]) -> BTreeMap<(String, String), Value> {
     made.iter()
         .map(|one| {
             let content = match one.kind() {
-                "ConfigMap" => json!([one.object["data"], one.object["binaryData"]]),
+                "ConfigMap" => json!([one.object.get("data"), one.object.get("binaryData")]),
                 _ => Value::Null,
             };
             ((one.kind().to_owned(), one.name().to_owned()), content)

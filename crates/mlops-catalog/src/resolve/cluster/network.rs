@@ -24,7 +24,7 @@ impl Work<'_> {
                     "policyTypes": ["Ingress", "Egress"],
                     "egress": [names()],
                 });
-                self.add_policy(member.name(), member.name().to_string(), &spec);
+                self.add_policy(member.name(), member.name().as_str(), &spec);
             }
         }
         let used: BTreeSet<(ComponentName, ServiceName)> = self
@@ -49,13 +49,12 @@ impl Work<'_> {
         }
     }
 
-    fn add_policy(&mut self, component: &ComponentName, name: String, spec: &Value) {
+    fn add_policy(&mut self, component: &ComponentName, name: &str, spec: &Value) {
         let object = self
             .frame(component)
-            .object(VERSION, KIND, &name, spec.clone());
+            .object(VERSION, KIND, name, spec.clone());
         let namespace = object_id("Namespace", self.platform.namespace());
-        let resource =
-            Resource::new(object_id(KIND, &name), component.clone()).with_need(namespace);
+        let resource = Resource::new(object_id(KIND, name), component.clone()).with_need(namespace);
         self.add(resource, json!({ "object": object }));
     }
 
@@ -70,7 +69,7 @@ impl Work<'_> {
             let spec = json!({
                 "podSelector": from, "policyTypes": ["Egress"], "egress": [outside(&found)],
             });
-            return self.add_policy(consumer, format!("{consumer}-to-{service}"), &spec);
+            return self.add_policy(consumer, &format!("{consumer}-to-{service}"), &spec);
         };
         let to = pods(provider);
         let ports = json!([{ "port": found.port, "protocol": "TCP" }]);
@@ -82,8 +81,8 @@ impl Work<'_> {
             "podSelector": to, "policyTypes": ["Ingress"],
             "ingress": [{ "from": [{ "podSelector": from }], "ports": ports }],
         });
-        self.add_policy(consumer, format!("{consumer}-to-{service}"), &egress);
-        self.add_policy(provider, format!("{service}-from-{consumer}"), &ingress);
+        self.add_policy(consumer, &format!("{consumer}-to-{service}"), &egress);
+        self.add_policy(provider, &format!("{service}-from-{consumer}"), &ingress);
     }
 }
 

@@ -132,8 +132,8 @@ fn add_filters(environment: &mut Environment<'static>) {
             .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
     };
     environment.add_filter("json", as_json);
-    // Every JSON string is a YAML string.
-    environment.add_filter("yaml", |text: &str| json!(text).to_string());
+    // JSON is YAML. Here numbers are let through too, for quantities may be written as such.
+    environment.add_filter("yaml", as_json);
     for (name, template) in [
         ("uri", "{{ text | uri }}"),
         ("ini", "{{ text | ini }}"),
