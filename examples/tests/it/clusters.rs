@@ -178,8 +178,8 @@ metadata: { name: nightly, namespace: default }
             let client = client(&kubeconfig).await;
             let backups: Api<DynamicObject> = Api::namespaced_with(client, "default", &resource);
             let patch = Patch::Merge(json!({ "status": status }));
-            let done = backups.patch("nightly", &PatchParams::default(), &patch);
-            done.await.unwrap();
+            let how = PatchParams::default();
+            backups.patch("nightly", &how, &patch).await.unwrap();
         };
         Runtime::new().unwrap().block_on(work);
     };
