@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
 
     // It goes before what is built in: without a rule, the conditions `Ready`, `Available` and so on decide.
     let rules = ReadyRules::default().with(GroupKind::new("example.org", "Backup"), rule);
-    let options = WaitOptions::new(Duration::from_secs(60)).with_rules(rules);
+    let options = WaitOptions::new(Duration::from_mins(1)).with_rules(rules);
 
     let ids = [ObjectId::new(
         "example.org",

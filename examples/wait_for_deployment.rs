@@ -19,15 +19,15 @@ async fn main() -> anyhow::Result<()> {
     // One watch, and no polling; any number of objects of any kinds may be in the list.
     let ids = [ObjectId::new("apps", "Deployment", Some(&namespace), name)];
     let patience = WaitOptions::new(Duration::from_secs(90));
-    let waited = waiter
+    let ended = waiter
         .wait_until_ready(&ids, &patience, &|event| println!("{}", event.status))
         .await;
 
-    match waited {
+    match ended {
         // It has failed by its own word: the wait ends at once, and longer patience would not help.
         Err(error) if error.kind() == ErrorKind::Failed => {
             anyhow::bail!("it has failed: {}", error.causes().join(": "))
         }
-        waited => Ok(waited?),
+        other => Ok(other?),
     }
 }
