@@ -1,6 +1,7 @@
 //! Recipes, one idea each: the programs beside this folder; see README.md.
 //!
-//! Here is only what those recipes share that open a platform. `bring_platform_up` shows what is behind it.
+//! Here is only what recipes share: how a platform is opened (`bring_platform_up` shows what is behind it), and how a
+//! cluster is reached.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use anyhow::Context as _;
 use mlops::session::{Network, Session, SessionOptions};
 use mlops_catalog::{Catalog, load};
 use mlops_core::{Error, ErrorKind, SecretSource, SecretText};
+use mlops_k8s::{ClusterAccess, kube};
 use mlops_local::{Supervise, become_child, default_roots, supervise};
 
 /// Runs a recipe, or what its supervisor starts through the same program.
@@ -72,4 +74,28 @@ fn read_secret(source: &SecretSource) -> mlops_core::Result<SecretText> {
 /// When it is not set, with its name.
 pub fn var(name: &str) -> anyhow::Result<String> {
     std::env::var(name).with_context(|| format!("failed to read the variable `{name}`"))
+}
+
+/// The arguments of a recipe, which has a name for each; further ones are its own.
+///
+/// # Errors
+///
+/// When one is missing, with the names of all.
+pub fn arguments<const N: usize>(names: [&str; N]) -> anyhow::Result<[String; N]> {
+    let given: Vec<String> = std::env::args().skip(1).take(N).collect();
+    let missing = |_| anyhow::anyhow!("the arguments are {}", names.join(" "));
+    given.try_into().map_err(missing)
+}
+
+/// The cluster that a kubeconfig's current context names. A program that it runs for its credentials is said before.
+///
+/// # Errors
+///
+/// When the file is no kubeconfig, or its credentials cannot be read.
+pub async fn connect(kubeconfig: &str) -> anyhow::Result<kube::Client> {
+    let access = ClusterAccess::read(kubeconfig.as_ref(), None)?;
+    if let Some(program) = &access.summary().program {
+        eprintln!("the kubeconfig runs {program}");
+    }
+    Ok(access.connect().await?)
 }

@@ -1,5 +1,6 @@
 //! Runs the recipes, with real servers where they need some, and looks at what they print.
 
+mod clusters;
 mod home;
 mod platform;
 mod servers;
