@@ -8,6 +8,7 @@ mod command;
 mod figure;
 mod home;
 mod inference;
+mod kubernetes;
 mod machine;
 mod memory;
 mod mlflow_client;
@@ -99,6 +100,11 @@ const ALL: &[Bench] = &[
         name: "inference",
         title: "The inference client",
         measure: inference::measure,
+    },
+    Bench {
+        name: "kubernetes",
+        title: "Objects in a cluster",
+        measure: kubernetes::measure,
     },
 ];
 
