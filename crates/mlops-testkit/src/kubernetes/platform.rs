@@ -81,7 +81,10 @@ fn make(environment: &Path, staging: &Path) {
             )
             .with_link("opt/mlops/bin/python", format!("/usr/bin/{python}"))
             .with_link("opt/mlops/bin/python3", "python"),
-        Image::new(S3).with_file("usr/local/bin/versitygw", crate::versity::find_program()),
+        // Go links it with the C library where there is a compiler.
+        Image::new(S3)
+            .with_layer(&debian)
+            .with_file("usr/local/bin/versitygw", crate::versity::find_program()),
     ];
     write_archive(&images, &staging.join("images.tar"));
     if let Err(error) = fs::remove_dir_all(&root) {
