@@ -175,6 +175,7 @@ fn workloads_need_what_they_mention() {
             "kubernetes-object/configmap.postgres",
             "kubernetes-object/namespace.demo",
             "kubernetes-object/persistentvolumeclaim.postgres",
+            "kubernetes-object/service.postgres",
             "kubernetes-object/serviceaccount.postgres",
             "kubernetes-secret/postgres",
         ]
@@ -185,6 +186,7 @@ fn workloads_need_what_they_mention() {
             "kubernetes-object/configmap.mlflow",
             &job.id.to_string(),
             "kubernetes-object/namespace.demo",
+            "kubernetes-object/service.mlflow",
             "kubernetes-object/serviceaccount.mlflow",
             "kubernetes-secret/mlflow",
             "kubernetes-secret/mlflow-accounts",

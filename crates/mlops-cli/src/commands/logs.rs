@@ -72,7 +72,10 @@ fn running(session: &Session) -> Vec<&str> {
     for resource in session.graph().ordered() {
         let runs = match resource.id.kind().as_str() {
             "process" => true,
-            OBJECT => resource.id.name().starts_with("deployment.") || resource.id.name().starts_with("statefulset."),
+            OBJECT => {
+                resource.id.name().starts_with("deployment.")
+                    || resource.id.name().starts_with("statefulset.")
+            }
             _ => false,
         };
         let name = resource.component.as_str();
@@ -92,7 +95,9 @@ async fn logs_there(
     width: usize,
 ) -> Result<Exit> {
     let options = LogOptions {
-        lines: args.lines.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        lines: args
+            .lines
+            .map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
         follow: args.follow,
         ..LogOptions::default()
     };
@@ -101,7 +106,11 @@ async fn logs_there(
         match cluster.logs(component, options).await {
             Ok(lines) => {
                 let name: &str = component;
-                open.push(lines.map(move |line| (name, line.map(|line| line.text))).boxed());
+                open.push(
+                    lines
+                        .map(move |line| (name, line.map(|line| line.text)))
+                        .boxed(),
+                );
             }
             Err(error) if args.component.is_none() && error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),

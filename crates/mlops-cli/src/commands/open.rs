@@ -24,7 +24,8 @@ pub(crate) async fn open(cx: &Cx, args: &OpenArgs) -> Result<Exit> {
         start(opener(), url)?;
     }
     if session.cluster().is_some() && !args.print {
-        cx.printer.say("this port leads into the cluster until Ctrl-C");
+        cx.printer
+            .say("this port leads into the cluster until Ctrl-C");
         std::future::pending::<()>().await;
     }
     Ok(Exit::Done)

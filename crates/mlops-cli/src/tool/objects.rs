@@ -96,9 +96,7 @@ fn find_files(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()>
         return Ok(());
     }
     let entries = std::fs::read_dir(path).map_err(failed)?;
-    let mut entries: Vec<_> = entries
-        .collect::<std::io::Result<_>>()
-        .map_err(failed)?;
+    let mut entries: Vec<_> = entries.collect::<std::io::Result<_>>().map_err(failed)?;
     entries.sort_by_key(std::fs::DirEntry::path);
     for entry in entries {
         let path = entry.path();

@@ -50,7 +50,7 @@ pub async fn exec(
         .exec(pod, command.iter().copied(), &params)
         .await
         .map_err(|error| wrap(error, doing()))?;
-    let status = process.take_status().map(|status| status.boxed());
+    let status = process.take_status().map(futures::FutureExt::boxed);
     let (stdin, stdout, stderr) = (process.stdin(), process.stdout(), process.stderr());
     let write = async {
         if let Some(mut stdin) = stdin {

@@ -108,7 +108,7 @@ async fn large_objects_and_unknown_fields_get_a_clear_answer() {
     assert_eq!(faults.writes.load(Ordering::Relaxed), before);
 
     let wrong = yaml(
-        "{apiVersion: v1, kind: ConfigMap, metadata: {name: w}, datas: {a: b}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: r}}",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: w}, dataz: {a: b}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: r}}",
     );
     let report = applier
         .apply(&wrong, &ApplyOptions::default(), &quiet)
@@ -117,7 +117,7 @@ async fn large_objects_and_unknown_fields_get_a_clear_answer() {
     let Outcome::Failed(failure) = &report.outcomes[0].1 else {
         panic!("{report:?}")
     };
-    assert!(failure.causes[0].contains("datas"), "{failure:?}");
+    assert!(failure.causes[0].contains("dataz"), "{failure:?}");
     // The rest is done, and nothing was pruned.
     assert_eq!(report.outcomes[1].1, Outcome::Created);
     assert!(

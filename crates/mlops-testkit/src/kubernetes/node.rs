@@ -203,8 +203,24 @@ impl TestNode {
         curl
     }
 
-    /// The answer of the API server, `""` when there is none.
-    pub(super) fn get(&self, path: &str) -> String {
+    /// Changes an object by a merge patch, as a person with an editor would.
+    ///
+    /// # Panics
+    ///
+    /// When the API server refuses it.
+    pub fn patch(&self, path: &str, merge: &str) {
+        let mut curl = self.curl();
+        curl.args(["--header", "content-type: application/merge-patch+json"]);
+        Self::send(
+            curl,
+            path,
+            &format!("{}{path}?fieldManager=editor", self.url()),
+            merge,
+        );
+    }
+
+    /// The answer of the API server to a GET, as an administrator gets it; `""` when there is none.
+    pub fn get(&self, path: &str) -> String {
         let output = self.curl().arg(format!("{}{path}", self.url())).output();
         output
             .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
@@ -212,15 +228,22 @@ impl TestNode {
     }
 
     pub(super) fn apply(&self, path: &str, text: &str) {
-        let output = self
-            .curl()
-            .args(["--fail-with-body", "--request", "PATCH"])
-            .args(["--header", "content-type: application/apply-patch+yaml"])
-            .args(["--data-binary", text])
-            .arg(format!(
-                "{}{path}?fieldManager=testkit&force=true",
-                self.url()
-            ))
+        let mut curl = self.curl();
+        curl.args(["--header", "content-type: application/apply-patch+yaml"]);
+        let url = format!("{}{path}?fieldManager=testkit&force=true", self.url());
+        Self::send(curl, path, &url, text);
+    }
+
+    fn send(mut curl: Command, path: &str, url: &str, body: &str) {
+        let output = curl
+            .args([
+                "--fail-with-body",
+                "--request",
+                "PATCH",
+                "--data-binary",
+                body,
+            ])
+            .arg(url)
             .output();
         match output {
             Ok(output) if output.status.success() => {}

@@ -32,7 +32,7 @@ impl Engine {
             for resource in open {
                 match &resource.within {
                     Some(host) if !entries.contains_key(host) => later.push(resource),
-                    _ => match inside(resource, &entries) {
+                    _ => match inside(resource, graph, &entries) {
                         Inside::Ask => ask.push(resource),
                         Inside::Known(observed) => {
                             entries.insert(resource.id.clone(), observed);
@@ -97,7 +97,7 @@ impl Engine {
         // A provider whose systems are not all running is asked when they are.
         let closed: BTreeSet<usize> = graph
             .resources()
-            .filter(|resource| !matches!(inside(resource, entries), Inside::Ask))
+            .filter(|resource| !matches!(inside(resource, graph, entries), Inside::Ask))
             .filter_map(|resource| self.responsible.get(resource.id.kind()).copied())
             .collect();
         let searches = self
@@ -117,12 +117,21 @@ impl Engine {
     }
 }
 
-fn inside(resource: &Resource, entries: &BTreeMap<ResourceId, Observed>) -> Inside {
+/// What is missing of a host's own needs, such as the address under which it is reached, must come back first.
+fn is_whole(host: &ResourceId, graph: &Graph, entries: &BTreeMap<ResourceId, Observed>) -> bool {
+    let needs = graph.find(host).map(|host| &host.needs);
+    let mut needs = needs.into_iter().flatten();
+    needs.all(|need| !matches!(entries.get(need), Some(Observed::Absent)))
+}
+
+fn inside(resource: &Resource, graph: &Graph, entries: &BTreeMap<ResourceId, Observed>) -> Inside {
     let Some(host) = &resource.within else {
         return Inside::Ask;
     };
     match entries.get(host) {
-        Some(Observed::Found(found)) if found.ready => Inside::Ask,
+        Some(Observed::Found(found)) if found.ready && is_whole(host, graph, entries) => {
+            Inside::Ask
+        }
         Some(Observed::Found(_) | Observed::Hidden { .. }) => Inside::Known(Observed::Hidden {
             behind: host.clone(),
         }),

@@ -20,8 +20,8 @@ impl Run<'_> {
         let mut action = planned.clone();
         // What lives in something that was not running could not be looked at when the plan was made.
         let host_changes = |host| self.changing.contains(host);
-        let mut look =
-            *planned != Action::Remove && resource.within.as_ref().is_some_and(host_changes);
+        let mut look = matches!(planned, Action::Later { .. })
+            || *planned != Action::Remove && resource.within.as_ref().is_some_and(host_changes);
         loop {
             let attempt = async {
                 if look {

@@ -82,11 +82,13 @@ impl ClusterModels {
         let host = resource.within.as_ref().map(ResourceId::name);
         let name = host.and_then(|host| host.strip_prefix("deployment."));
         let name = name.ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, doing()).with_source("it is not served by a Deployment")
+            Error::new(ErrorKind::Unsupported, doing())
+                .with_source("it is not served by a Deployment")
         })?;
         let client = self.target.client().await?;
         let kinds = Kinds::of_server(&client).await?;
-        let Lookup::Known(kind) = kinds.find_any_version(&GroupKind::new("apps", "Deployment")) else {
+        let Lookup::Known(kind) = kinds.find_any_version(&GroupKind::new("apps", "Deployment"))
+        else {
             return Err(Error::new(ErrorKind::Unsupported, doing()));
         };
         let api = Api::namespaced_with(client, self.target.namespace(), &kind.api_resource());
@@ -114,7 +116,9 @@ impl ClusterModels {
             let manager = format!("mlops-model-{}", spec.model);
             let params = PatchParams::apply(&manager).force();
             let written = api.patch(&name, &params, &Patch::Apply(&patch)).await;
-            written.map(drop).map_err(|error| mlops_k8s::wrap(error, doing()))
+            written
+                .map(drop)
+                .map_err(|error| mlops_k8s::wrap(error, doing()))
         };
         write(Some(version)).await?;
         let id = ObjectId::new("apps", "Deployment", Some(self.target.namespace()), &name);
@@ -125,7 +129,9 @@ impl ClusterModels {
             write(before.as_deref()).await?;
             return Err(Error::new(error.kind(), doing())
                 .with_source(error)
-                .with_hint("the version before is served again; look at the pods with `mlops-explain`"));
+                .with_hint(
+                    "the version before is served again; look at the pods with `mlops-explain`",
+                ));
         }
         Ok(())
     }
@@ -156,7 +162,10 @@ impl Provider for ClusterModels {
         if self.serving(&spec, cx).await?.as_ref() == Some(&wanted.version) {
             return Ok(());
         }
-        let news = format!("new pods load version {} of `{}`", wanted.version, spec.model);
+        let news = format!(
+            "new pods load version {} of `{}`",
+            wanted.version, spec.model
+        );
         cx.events.progress(&resource.id, news);
         self.roll(resource, &spec, &wanted.version).await?;
         match self.serving(&spec, cx).await? {

@@ -134,7 +134,9 @@ impl Session {
                 restarts: 0,
                 since_ms: None,
                 detail: match status {
-                    Workload::InProgress(why) | Workload::Failed(why) | Workload::Leaving(why) => Some(why),
+                    Workload::InProgress(why) | Workload::Failed(why) | Workload::Leaving(why) => {
+                        Some(why)
+                    }
                     Workload::Ready | Workload::Absent => None,
                 },
             });

@@ -239,6 +239,12 @@ impl Work<'_> {
             .filter(|one| one.kind() == "Job")
             .map(Made::id)
             .collect();
+        // Its addresses come before a server and go after it: while it runs, what lives in it can be reached.
+        let addresses: Vec<ResourceId> = made
+            .iter()
+            .filter(|one| one.kind() == "Service")
+            .map(Made::id)
+            .collect();
         let namespace = object_id("Namespace", self.platform.namespace());
         for (one, needs) in made.into_iter().zip(needs) {
             let mut resource =
@@ -256,6 +262,7 @@ impl Work<'_> {
                 // A component's Jobs run before its servers.
                 if !matches!(one.kind(), "Job" | "CronJob") {
                     resource.needs.extend(jobs.iter().cloned());
+                    resource.needs.extend(addresses.iter().cloned());
                 }
             }
             resource.holds_data = complete::holds_data(&one.object);
