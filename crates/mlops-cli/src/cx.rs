@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mlops::session::{Network, Session, SessionOptions};
 use mlops_catalog::Catalog;
-use mlops_core::platform::{Platform, Target};
+use mlops_core::platform::Target;
 use mlops_core::{Error, ErrorKind, Result, SecretSource};
 use mlops_k8s::target::Access;
 use mlops_local::{Roots, default_roots};
@@ -71,20 +71,23 @@ impl Cx {
                 file::read_secret(source, &env, &folder)
             }),
             network,
-            cluster: self.cluster(&described.platform)?,
+            cluster: self.cluster(&described)?,
         };
         Session::open(&described.platform, &catalog, options)
     }
 
     /// How the cluster of a platform is reached, if it is in one. Nobody is asked yet, so that plans can be made
     /// without any.
-    fn cluster(&self, platform: &Platform) -> Result<Option<Access>> {
-        if platform.target != Target::Cluster {
+    fn cluster(&self, described: &Described) -> Result<Option<Access>> {
+        if described.platform.target != Target::Cluster {
             return Ok(None);
         }
-        let said = &platform.cluster;
+        let said = &described.platform.cluster;
+        // What the file names lies beside it.
+        let folder = file::folder_of(&described.origin);
+        let beside = said.kubeconfig.as_ref().map(|path| folder.join(path));
         let named = self.global.kubeconfig.as_deref();
-        let file = find_kubeconfig(named.or(said.kubeconfig.as_deref()), &self.env);
+        let file = find_kubeconfig(named.or(beside.as_deref()), &self.env);
         let context = self.global.context.as_deref();
         let context = context.or(said.context.as_deref());
         file.map_or(Ok(Some(Access::InCluster)), |file| {
