@@ -214,10 +214,13 @@ impl<'a> Work<'a> {
         } else {
             self.made.insert(name.clone());
             let id = ResourceId::new("secret", name.as_str());
-            self.add(
-                Resource::new(id, member.name().clone()),
-                json!({ "length": length, "alphabet": alphabet }),
-            );
+            let mut resource = Resource::new(id, member.name().clone());
+            // There it is kept in the platform's namespace, which goes after the last of them.
+            if self.platform.target == Target::Cluster {
+                let namespace = object_id("Namespace", self.platform.namespace());
+                resource = resource.with_need(namespace);
+            }
+            self.add(resource, json!({ "length": length, "alphabet": alphabet }));
         }
         Some(name)
     }
