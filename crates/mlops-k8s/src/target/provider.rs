@@ -199,7 +199,7 @@ impl ObjectProvider {
         let patience = WaitOptions::new(PATIENCE);
         let ready = waiter.wait_until_ready(std::slice::from_ref(&id), &patience, &progress);
         tokio::select! {
-            waited = ready => match waited {
+            ended = ready => match ended {
                 Ok(()) => Ok(()),
                 Err(error) => Err(explained(&client, resource, error).await),
             },

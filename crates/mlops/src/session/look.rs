@@ -107,12 +107,11 @@ impl Session {
             Error::new(ErrorKind::NotFound, "find the tracking server")
                 .with_source("no component of this platform is one")
         })?;
-        let url = match self.inside(&login.server) {
-            Some(url) => url,
-            None => {
-                let endpoint = self.endpoints().get(&login.server).await?;
-                endpoint.url().as_str().trim_end_matches('/').to_owned()
-            }
+        let url = if let Some(url) = self.inside(&login.server) {
+            url
+        } else {
+            let endpoint = self.endpoints().get(&login.server).await?;
+            endpoint.url().as_str().trim_end_matches('/').to_owned()
         };
         Ok(vec![
             ("MLFLOW_TRACKING_URI".to_owned(), ClientValue::Plain(url)),

@@ -234,17 +234,12 @@ impl Work<'_> {
             return;
         }
         self.check_server(member, run, &made);
-        let jobs: Vec<ResourceId> = made
-            .iter()
-            .filter(|one| one.kind() == "Job")
-            .map(Made::id)
-            .collect();
+        let of = |kind: &str| -> Vec<ResourceId> {
+            let all = made.iter().filter(|one| one.kind() == kind);
+            all.map(Made::id).collect()
+        };
         // Its addresses come before a server and go after it: while it runs, what lives in it can be reached.
-        let addresses: Vec<ResourceId> = made
-            .iter()
-            .filter(|one| one.kind() == "Service")
-            .map(Made::id)
-            .collect();
+        let (jobs, addresses) = (of("Job"), of("Service"));
         let namespace = object_id("Namespace", self.platform.namespace());
         for (one, needs) in made.into_iter().zip(needs) {
             let mut resource =
