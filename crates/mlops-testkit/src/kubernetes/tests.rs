@@ -100,7 +100,7 @@ fn the_images_of_a_platform_run() {
             "s3",
             platform::S3,
             r#"["versitygw", "--version"]"#,
-            "versitygw",
+            "Version  :",
         ),
         (
             "python",
