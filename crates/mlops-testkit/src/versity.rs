@@ -4,13 +4,14 @@
     reason = "a test without its server must fail, and say why"
 )]
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::kubernetes::programs::{cache, make_once, run_go};
 use crate::server::{Guarded, free_port, make_folder};
 
 /// The version that is built when none is found.
@@ -49,64 +50,16 @@ pub fn find_program() -> PathBuf {
     {
         return found;
     }
-    let cached = cache().join(PROGRAM);
-    if !cached.is_file() {
-        build(&cached);
-    }
-    cached
-}
-
-fn cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
-    match base {
-        Some(base) => base
-            .join("mlops-testkit")
-            .join(format!("{PROGRAM}-{VERSION}")),
-        None => panic!("there is no home folder for a cache; set XDG_CACHE_HOME"),
-    }
-}
-
-/// Builds beside the place and renames, under a lock: two test runs build once, a killed build leaves nothing half.
-fn build(target: &Path) {
-    let Some(folder) = target.parent() else {
-        panic!("{} is not a place for a program", target.display());
-    };
-    let locked = fs::create_dir_all(folder)
-        .and_then(|()| File::create(folder.join("lock")))
-        .and_then(|lock| lock.lock().map(|()| lock));
-    let _lock = match locked {
-        Ok(lock) => lock,
-        Err(error) => panic!("cannot lock {}: {error}", folder.display()),
-    };
-    if target.is_file() {
-        return;
-    }
     let module = format!("github.com/versity/versitygw/cmd/versitygw@v{VERSION}");
-    let staging = folder.join("building");
-    let output = Command::new("go")
-        .args(["install", &module])
-        .env("GOBIN", &staging)
-        .output();
-    let output = match output {
-        Ok(output) => output,
-        Err(error) => panic!(
-            "no Versity gateway found, and Go to build one is missing ({error}); install Go (Debian: apt-get install \
-             golang), or name a built program in MLOPS_TEST_VERSITYGW"
-        ),
-    };
-    assert!(
-        output.status.success(),
-        "go install {module} did not work:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    if let Err(error) = fs::rename(staging.join(PROGRAM), target) {
-        panic!("cannot put {} in place: {error}", target.display());
-    }
-    // Only tidiness: an empty folder does no harm.
-    let _ = fs::remove_dir(&staging);
+    let instead = "name a built program in MLOPS_TEST_VERSITYGW";
+    // The place where `cargo xtask test` keeps it as well.
+    let folder = make_once(&cache().join(format!("{PROGRAM}-{VERSION}")), |staging| {
+        let mut go = Command::new("go");
+        go.args(["install", &module])
+            .env("GOBIN", staging.join("bin"));
+        run_go(&mut go, &module, instead);
+    });
+    folder.join("bin").join(PROGRAM)
 }
 
 impl TestVersity {

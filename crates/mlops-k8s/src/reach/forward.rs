@@ -61,9 +61,8 @@ impl Forward {
         // What cannot work is told now and not to the first who connects.
         way.find_pod().await?;
         let bound = TcpListener::bind(("127.0.0.1", 0)).await;
-        let (listener, address) = bound
+        let (address, listener) = bound
             .and_then(|listener| Ok((listener.local_addr()?, listener)))
-            .map(|(address, listener)| (listener, address))
             .map_err(|error| Error::new(ErrorKind::Failed, way.doing()).with_source(error))?;
         let accepting = tokio::spawn(accept(listener, way));
         Ok(Self { address, accepting })

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 use kube::Client;
 use mlops_core::kubernetes::OBJECT;
@@ -211,8 +210,7 @@ impl ClusterTarget {
             "app.kubernetes.io/instance={},app.kubernetes.io/name={component}",
             self.platform
         );
-        let lines = logs(&self.client().await?, &self.namespace, &labels, options).await?;
-        Ok(Box::pin(lines.map_err(|error: Error| error)))
+        logs(&self.client().await?, &self.namespace, &labels, options).await
     }
 
     /// The name of whoever runs this, for a Lease: differs from run to run.

@@ -118,18 +118,8 @@ fn pruning_reaches_other_names_and_nothing_else_does() {
 
 async fn apply(client: &Client, url: &str, object: &Value) -> u16 {
     let url = format!("{url}?fieldManager=mlops-rights&force=true");
-    let answer = send(
-        client,
-        "PATCH",
-        &url,
-        "application/apply-patch+yaml",
-        object,
-    )
-    .await;
-    if answer.0 >= 400 {
-        println!("{url}: {answer:?}");
-    }
-    answer.0
+    let content = "application/apply-patch+yaml";
+    send(client, "PATCH", &url, content, object).await.0
 }
 
 const ONE: &str = "namespaces/rights-one";

@@ -9,7 +9,7 @@ mod commands;
 pub mod images;
 mod node;
 pub mod platform;
-mod programs;
+pub(crate) mod programs;
 
 pub use addons::BUSYBOX;
 pub use certificates::Credentials;

@@ -76,7 +76,7 @@ impl Programs {
             go.args(["install", "-trimpath", "-ldflags", "-s -w", module])
                 .env("GOBIN", staging)
                 .env("CGO_ENABLED", "0");
-            run(&mut go, module);
+            run_go(&mut go, module, INSTEAD);
         })
         .join(name)
     }
@@ -180,7 +180,7 @@ fn build(staging: &Path) {
         .args(["-o", "../testnode", "."])
         .current_dir(&source)
         .env("CGO_ENABLED", "0");
-    run(&mut go, "Kubernetes");
+    run_go(&mut go, "Kubernetes", INSTEAD);
     let linked = SERVERS
         .iter()
         .try_for_each(|name| symlink("testnode", staging.join(name)))
@@ -190,12 +190,16 @@ fn build(staging: &Path) {
     }
 }
 
-fn run(go: &mut Command, what: &str) {
+/// What somebody without Go can do instead.
+const INSTEAD: &str = "name a folder of ready programs in KUBEBUILDER_ASSETS";
+
+/// Has Go build something; `instead` says what else a person can do.
+pub(crate) fn run_go(go: &mut Command, what: &str, instead: &str) {
     let output = match go.output() {
         Ok(output) => output,
         Err(error) => panic!(
             "{what} is not on this machine, and Go to build it is missing ({error}); install Go 1.25 or newer, or \
-             name a folder of ready programs in {ASSETS}"
+             {instead}"
         ),
     };
     assert!(

@@ -180,7 +180,6 @@ fn cluster_target(platform: &Platform, access: Option<Access>) -> Result<Cluster
             .with_source("there is no kubeconfig, and this is no pod of a cluster")
             .with_hint("name one in `cluster.kubeconfig`, or in the environment as `KUBECONFIG`")
     })?;
-    let namespace = platform.cluster.namespace.as_ref();
-    let namespace = namespace.map_or(platform.name.as_str(), |name| name.as_str());
+    let namespace = platform.namespace();
     Ok(ClusterTarget::new(access, platform.name.clone(), namespace))
 }

@@ -96,28 +96,31 @@ impl RightsOptions {
     /// Names the resource of a kind whose definition is not among the objects, and says that it is in namespaces.
     #[must_use]
     pub fn with_namespaced_resource(
-        mut self,
+        self,
         group: impl Into<String>,
         kind: impl Into<String>,
         resource: impl Into<String>,
     ) -> Self {
-        let key = (group.into(), kind.into());
-        self.resources
-            .insert(key, (resource.into(), Scope::Namespace));
-        self
+        self.with_resource(
+            (group.into(), kind.into()),
+            resource.into(),
+            Scope::Namespace,
+        )
     }
 
     /// Names the resource of a kind whose definition is not among the objects, and says that it is in no namespace.
     #[must_use]
     pub fn with_cluster_resource(
-        mut self,
+        self,
         group: impl Into<String>,
         kind: impl Into<String>,
         resource: impl Into<String>,
     ) -> Self {
-        let key = (group.into(), kind.into());
-        self.resources
-            .insert(key, (resource.into(), Scope::Cluster));
+        self.with_resource((group.into(), kind.into()), resource.into(), Scope::Cluster)
+    }
+
+    fn with_resource(mut self, kind: (String, String), resource: String, scope: Scope) -> Self {
+        self.resources.insert(kind, (resource, scope));
         self
     }
 }
