@@ -264,10 +264,12 @@ pub(crate) async fn init(
     }
     let password_file = workshop.path().join("password");
     files::create_private(&password_file, password.expose().as_bytes())?;
+    // Goes before the folder around it does, which may stay when this is given up: what `initdb` started still writes.
+    let password_file = tempfile::TempPath::try_from_path(&password_file).map_err(failed)?;
     give(&password_file)?;
     let data = workshop.path().join("data");
     let made = initdb(program, workshop.path(), superuser).output().await;
-    files::remove_file(&password_file)?;
+    password_file.close().map_err(failed)?;
     check(&doing, "initdb", &made.map_err(failed)?)?;
     let closed = close(program, workshop.path()).await.map_err(failed)?;
     check(&doing, "postgres --single", &closed)?;
