@@ -43,8 +43,12 @@ pub(crate) struct NodeArguments {
 
 #[derive(Debug, Subcommand)]
 enum NodeTask {
-    /// Start a node that stays until `down`, and print the path of its kubeconfig.
-    Up,
+    /// Start a node that stays until `down`, with the images of a platform, and print the path of its kubeconfig.
+    Up {
+        /// Leave the images out; `images` brings them later.
+        #[arg(long)]
+        no_images: bool,
+    },
     /// Stop it; nothing of it is left.
     Down,
     /// Print the path of its kubeconfig.
@@ -55,7 +59,7 @@ enum NodeTask {
 
 pub(crate) fn node(arguments: &NodeArguments) -> Result<()> {
     match arguments.task {
-        NodeTask::Up => up(),
+        NodeTask::Up { no_images } => up(!no_images),
         NodeTask::Down => down(),
         NodeTask::Images => images(),
         NodeTask::Kubeconfig => match Record::read()? {
@@ -129,6 +133,26 @@ impl RunningNode {
     pub(crate) fn variable(&self) -> (&'static str, &Path) {
         (NODE, &self.folder)
     }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// The version of Kubernetes that its module names.
+    pub(crate) fn version() -> Result<String> {
+        const MODULE: &str = "k8s.io/kubernetes v";
+        let text = fs::read_to_string(root().join("crates/mlops-testkit/node/go.mod"))?;
+        let mut lines = text.lines();
+        let version = lines.find_map(|line| line.trim().strip_prefix(MODULE));
+        Ok(version
+            .context("the node's module does not name Kubernetes")?
+            .to_owned())
+    }
+
+    /// Brings the images of a platform to it.
+    pub(crate) fn bring_images(&self) -> Result<()> {
+        run(images_for(&self.folder)?.stdout(std::io::stderr()))
+    }
 }
 
 impl Drop for RunningNode {
@@ -185,7 +209,7 @@ impl Record {
     }
 }
 
-fn up() -> Result<()> {
+fn up(with_images: bool) -> Result<()> {
     if let Some(record) = Record::read()? {
         say("a node runs already");
         print_kubeconfig(&record);
@@ -208,16 +232,27 @@ fn up() -> Result<()> {
     let path = Record::path()?;
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
     fs::write(&path, serde_json::to_string(&record)?)?;
+    if with_images {
+        // A script reads the path alone.
+        run(images_for(&record.folder)?.stdout(std::io::stderr()))?;
+    }
     print_kubeconfig(&record);
     Ok(())
 }
 
 fn images() -> Result<()> {
     let record = Record::read()?.context(NO_NODE)?;
+    run(&mut images_for(&record.folder)?)
+}
+
+/// What brings the images to a node and prints their names.
+fn images_for(node: &Path) -> Result<Command> {
     let python = python()?;
     // The interpreter is in `bin` of the environment.
     let environment = python.ancestors().nth(2).context("it has no folder")?;
-    run(example("images").arg(environment).env(NODE, &record.folder))
+    let mut command = example("images");
+    command.arg(environment).env(NODE, node);
+    Ok(command)
 }
 
 fn down() -> Result<()> {

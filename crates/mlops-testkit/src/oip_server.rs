@@ -6,15 +6,14 @@
     reason = "a test without its server must fail, and say why"
 )]
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -154,38 +153,41 @@ async fn serve_rest(stream: TcpStream, answer: OnRest) {
         .await;
 }
 
+/// Speaks HTTP/2 without the layers of a web server: an answer costs three frames.
 async fn serve_grpc(stream: TcpStream, answer: OnGrpc) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = Arc::clone(&answer);
-        async move {
-            let path = request.uri().path().to_owned();
-            let body = request.into_body().collect().await?.to_bytes();
-            hyper::Result::Ok(grpc_response(answer(
-                &path,
-                body.slice(5.min(body.len())..),
-            )))
-        }
-    });
-    let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(16 << 20)
+    let accepted = h2::server::Builder::new()
+        .initial_window_size(16 << 20)
         .initial_connection_window_size(16 << 20)
         .max_frame_size(1 << 20)
-        .serve_connection(TokioIo::new(stream), service)
+        .handshake::<_, Bytes>(stream)
         .await;
+    // A client that leaves is no trouble of ours, here and below.
+    let Ok(mut connection) = accepted else {
+        return;
+    };
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        tokio::spawn(answer_call(request, respond, Arc::clone(&answer)));
+    }
 }
 
-type Frames = futures::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>;
-
-fn grpc_response(answer: GrpcAnswer) -> Response<StreamBody<Frames>> {
-    let mut frames = Vec::with_capacity(3);
+async fn answer_call(
+    request: Request<h2::RecvStream>,
+    mut respond: h2::server::SendResponse<Bytes>,
+    answer: OnGrpc,
+) -> Result<(), h2::Error> {
+    let path = request.uri().path().to_owned();
+    let body = whole(request.into_body()).await?;
+    let said = answer(&path, body.slice(5.min(body.len())..));
+    let mut head = Response::new(());
+    let value = HeaderValue::from_static("application/grpc");
+    head.headers_mut().insert("content-type", value);
+    let mut stream = respond.send_response(head, false)?;
     let mut trailers = HeaderMap::new();
-    let code = match answer {
+    let code = match said {
         Ok(message) => {
-            let mut prefix = BytesMut::with_capacity(5);
-            prefix.put_u8(0);
-            prefix.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-            frames.push(Ok(Frame::data(prefix.freeze())));
-            frames.push(Ok(Frame::data(message)));
+            for part in framed(message) {
+                stream.send_data(part, false)?;
+            }
             0
         }
         Err((code, text)) => {
@@ -194,9 +196,42 @@ fn grpc_response(answer: GrpcAnswer) -> Response<StreamBody<Frames>> {
         }
     };
     trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
-    frames.push(Ok(Frame::trailers(trailers)));
-    let mut response = Response::new(StreamBody::new(futures::stream::iter(frames)));
-    let value = HeaderValue::from_static("application/grpc");
-    response.headers_mut().insert("content-type", value);
-    response
+    stream.send_trailers(trailers)
+}
+
+/// All that a client sends; what came in one piece is not copied.
+async fn whole(mut body: h2::RecvStream) -> Result<Bytes, h2::Error> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(part) = body.data().await {
+        let part = part?;
+        body.flow_control().release_capacity(part.len())?;
+        if first.is_empty() {
+            first = part;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&part);
+        }
+    }
+    Ok(if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    })
+}
+
+/// A message with its frame: a short one in one piece, a long one without a copy.
+fn framed(message: Bytes) -> Vec<Bytes> {
+    const SHORT: usize = 16 << 10;
+    let is_short = message.len() <= SHORT;
+    let mut prefix = BytesMut::with_capacity(if is_short { 5 + message.len() } else { 5 });
+    prefix.put_u8(0);
+    prefix.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    if is_short {
+        prefix.extend_from_slice(&message);
+        return vec![prefix.freeze()];
+    }
+    vec![prefix.freeze(), message]
 }

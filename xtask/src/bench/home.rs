@@ -16,6 +16,7 @@ pub(super) struct Home {
     folder: tempfile::TempDir,
     program: PathBuf,
     cache: Option<PathBuf>,
+    kubeconfig: Option<PathBuf>,
 }
 
 /// The last line that `mlops up --output json` prints holds this.
@@ -44,6 +45,15 @@ impl Report {
             .find(|entry| entry.id == id)
             .map(|entry| f64::from(entry.took_ms) / 1000.0)
             .with_context(|| format!("the report does not name `{id}`"))
+    }
+
+    /// How long the resource took whose id begins so, in seconds.
+    pub(super) fn seconds_of(&self, start: &str) -> Result<f64> {
+        let found = self
+            .entries
+            .iter()
+            .find(|entry| entry.id.starts_with(start));
+        self.seconds(found.map_or(start, |entry| &entry.id))
     }
 }
 
@@ -78,13 +88,28 @@ pub(super) fn open_folder() -> Result<tempfile::TempDir> {
 
 impl Home {
     pub(super) fn new(program: &Path) -> Result<Self> {
-        let folder = open_folder()?;
-        fs::write(folder.path().join("platform.yaml"), "name: bench\n")?;
-        Ok(Self {
-            folder,
+        let home = Self {
+            folder: open_folder()?,
             program: program.to_owned(),
             cache: None,
-        })
+            kubeconfig: None,
+        };
+        home.write("name: bench\n")?;
+        Ok(home)
+    }
+
+    /// A home whose platform is in a cluster.
+    pub(super) fn on_cluster(mut self, kubeconfig: &Path) -> Self {
+        self.kubeconfig = Some(kubeconfig.to_owned());
+        self
+    }
+
+    /// Describes the platform.
+    pub(super) fn write(&self, platform: &str) -> Result<()> {
+        Ok(fs::write(
+            self.folder.path().join("platform.yaml"),
+            platform,
+        )?)
     }
 
     /// A home whose caches are empty too.
@@ -103,6 +128,9 @@ impl Home {
             .env("XDG_DATA_HOME", self.folder.path().join("data"))
             .env("XDG_RUNTIME_DIR", self.folder.path())
             .env_remove("PYTHONDONTWRITEBYTECODE");
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig);
+        }
         if let Some(cache) = &self.cache {
             command
                 .env("XDG_CACHE_HOME", cache)
@@ -156,6 +184,11 @@ impl Home {
 
     pub(super) fn down(&self) -> Result<()> {
         capture(&mut self.command(&["--quiet", "down"])).map(drop)
+    }
+
+    /// Takes the platform away, with its data.
+    pub(super) fn remove(&self) -> Result<()> {
+        capture(&mut self.command(&["--quiet", "remove", "--yes", "--all-data"])).map(drop)
     }
 }
 

@@ -4,6 +4,7 @@
 //! the machine does meanwhile hits both, and hands back rows of medians. What it measured is kept in
 //! `docs/benchmarks.json`, so that one benchmark can be run again without the others.
 
+mod cluster;
 mod command;
 mod figure;
 mod home;
@@ -105,6 +106,11 @@ const ALL: &[Bench] = &[
         name: "kubernetes",
         title: "Objects in a cluster",
         measure: kubernetes::measure,
+    },
+    Bench {
+        name: "cluster",
+        title: "A platform on a node",
+        measure: cluster::measure,
     },
 ];
 

@@ -11,6 +11,7 @@
 )]
 
 mod apply;
+mod faults;
 mod objects;
 mod ready;
 
@@ -62,6 +63,11 @@ enum Work {
     },
     /// Make pods ready by hand, and see when it is reported.
     Ready {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make pods that cannot become ready, and see when the cause is named; needs a whole node.
+    Faults {
         #[command(flatten)]
         place: Place,
     },
@@ -160,6 +166,7 @@ async fn main() -> Result<()> {
             Value::Null
         }
         Work::Ready { place } => serde_json::to_value(ready::ready(&place).await?)?,
+        Work::Faults { place } => serde_json::to_value(faults::explained(&place).await?)?,
     };
     println!("{figures}");
     Ok(())

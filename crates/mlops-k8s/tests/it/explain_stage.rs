@@ -286,4 +286,4 @@ fn gone(result: kube::Result<()>) {
 }
 
 /// How long one fault may take from its objects to its explanation.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);

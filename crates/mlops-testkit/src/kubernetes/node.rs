@@ -148,6 +148,20 @@ impl TestNode {
         format!("https://{host}:{PORT}")
     }
 
+    /// The address of this machine as the node's pods reach it.
+    ///
+    /// # Panics
+    ///
+    /// When the node's folder does not tell its own.
+    pub fn machine_address(&self) -> String {
+        let inner = fs::read_to_string(self.folder.join("address")).unwrap_or_default();
+        match inner.trim().rsplit_once('.') {
+            // The two ends of its cable.
+            Some((network, "2")) => format!("{network}.1"),
+            _ => panic!("`{inner}` is no address of a node"),
+        }
+    }
+
     /// Brings images to the node.
     ///
     /// # Panics
