@@ -43,13 +43,13 @@ pub(crate) struct NodeArguments {
 
 #[derive(Debug, Subcommand)]
 enum NodeTask {
-    /// Start a node that stays until `down`, with the images of a platform, and print the path of its kubeconfig.
+/// Start a node that stays until `down`, with the images of a platform, and print the path of its kubeconfig.
     Up {
         /// Leave the images out; `images` brings them later.
         #[arg(long)]
         no_images: bool,
     },
-    /// Stop it; nothing of it is left.
+    /// Stop the node that was started in this checkout; nothing of it is left.
     Down,
     /// Print the path of its kubeconfig.
     Kubeconfig,
@@ -181,11 +181,15 @@ fn started(command: &mut Command) -> Result<(Child, PathBuf)> {
     Ok((child, folder))
 }
 
-/// The node of `up`, as it is remembered in the cache.
+/// The node of `up`, as it is remembered in the cache: every checkout of a user knows of it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     pid: u32,
+    /// When the process began, in ticks of the system's clock: another process may get its number later.
+    began: u64,
     folder: PathBuf,
+    /// Where `up` was run: only there is it ended again.
+    checkout: PathBuf,
 }
 
 impl Record {
@@ -198,15 +202,41 @@ impl Record {
         let Ok(text) = fs::read_to_string(Self::path()?) else {
             return Ok(None);
         };
-        let record: Self = serde_json::from_str(&text)?;
-        Ok(record.is_alive().then_some(record))
+        // Of another version of this program: whatever it started, it is not ours to end.
+        let record: Option<Self> = serde_json::from_str(&text).ok();
+        Ok(record.filter(Self::is_alive))
     }
 
-    /// A process of that number may be another by now: it must be the program, and its folder be there.
     fn is_alive(&self) -> bool {
-        let words = fs::read_to_string(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        words.contains("examples/node") && self.folder.join("kubeconfig").is_file()
+        began(self.pid) == Some(self.began) && self.folder.join("kubeconfig").is_file()
     }
+
+    /// Refuses for a node that another checkout may be using.
+    fn check_ours(&self, checkout: &Path) -> Result<()> {
+        ensure!(
+            self.checkout == checkout,
+            "the node that runs was started in {}, and may be in use there; run `cargo xtask node down` in that folder",
+            self.checkout.display()
+        );
+        Ok(())
+    }
+}
+
+/// When a process began; none when there is none.
+fn began(pid: u32) -> Option<u64> {
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    began_in(&line)
+}
+
+/// The 22nd word of `/proc/PID/stat`; the second is a name in brackets, which may hold anything
+/// (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>).
+fn began_in(line: &str) -> Option<u64> {
+    line.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
 fn up(with_images: bool) -> Result<()> {
@@ -227,7 +257,9 @@ fn up(with_images: bool) -> Result<()> {
     let (child, folder) = started(&mut command)?;
     let record = Record {
         pid: child.id(),
+        began: began(child.id()).context("the node has ended already")?,
         folder,
+        checkout: root(),
     };
     let path = Record::path()?;
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
@@ -257,9 +289,10 @@ fn images_for(node: &Path) -> Result<Command> {
 
 fn down() -> Result<()> {
     let Some(record) = Record::read()? else {
-        say("no node runs");
+        say("no node runs that `cargo xtask node up` has started");
         return Ok(());
     };
+    record.check_ours(&root())?;
     run(Command::new("kill").arg(record.pid.to_string()))?;
     let deadline = Instant::now() + Duration::from_secs(30);
     while record.folder.exists() {
@@ -281,4 +314,36 @@ fn down() -> Result<()> {
 )]
 fn print_kubeconfig(record: &Record) {
     println!("{}", record.folder.join("kubeconfig").display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_ended_where_it_was_started_and_only_while_it_is_that_process() {
+        let own = std::process::id();
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record {
+            pid: own,
+            began: began(own).unwrap(),
+            folder: folder.path().to_owned(),
+            checkout: PathBuf::from("/one"),
+        };
+        record.check_ours(Path::new("/one")).unwrap();
+        let refused = record.check_ours(Path::new("/other")).unwrap_err();
+        assert!(refused.to_string().contains("/one"), "{refused}");
+        assert!(!record.is_alive());
+        fs::write(folder.path().join("kubeconfig"), "").unwrap();
+        assert!(record.is_alive());
+        record.began += 1;
+        assert!(!record.is_alive());
+    }
+
+    #[test]
+    fn when_a_process_began_is_read_behind_its_name() {
+        let line = "7 (a ) b 1 2) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 1 2";
+        assert_eq!(began_in(line), Some(4242));
+        assert_eq!(began_in(""), None);
+    }
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::kubernetes::programs::{cache, make_once, run_go};
+use crate::kubernetes::programs::{make_once, run_go};
 use crate::server::{Guarded, free_port, make_folder};
 
 /// The version that is built when none is found.
@@ -53,7 +53,7 @@ pub fn find_program() -> PathBuf {
     let module = format!("github.com/versity/versitygw/cmd/versitygw@v{VERSION}");
     let instead = "name a built program in MLOPS_TEST_VERSITYGW";
     // The place where `cargo xtask test` keeps it as well.
-    let folder = make_once(&cache().join(format!("{PROGRAM}-{VERSION}")), |staging| {
+    let folder = make_once(&format!("{PROGRAM}-{VERSION}"), |staging| {
         let mut go = Command::new("go");
         go.args(["install", &module])
             .env("GOBIN", staging.join("bin"));

@@ -20,7 +20,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("mlops-serving", &["mlops-core"]),
     ("mlops-k8s", &["mlops-core"]),
     ("mlops-local", &["mlops-core", "mlops-s3-server"]),
-    ("mlops-testkit", &["mlops-core"]),
+    ("mlops-test-cache", &[]),
+    ("mlops-testkit", &["mlops-core", "mlops-test-cache"]),
     (
         "mlops",
         &[
@@ -39,7 +40,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("mlops-preflight-bin", ABOVE_CLI),
     ("mlops-examples", ABOVE_CLI),
     ("mlops-bench", ABOVE_CLI),
-    ("xtask", &["mlops-catalog"]),
+    ("xtask", &["mlops-catalog", "mlops-test-cache"]),
 ];
 
 const LIBRARIES: &[&str] = &[

@@ -1,6 +1,6 @@
 //! What comes out of resolving for the target `cluster`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use mlops_core::plan::{Action, Rules, plan_removal};
 use mlops_core::{Graph, Resource, ResourceId, SecretText};
 use serde_json::{Value, json};
 
-const EXTERNAL: &str = "name: demo
+pub(crate) const EXTERNAL: &str = "name: demo
 target: cluster
 external:
   postgres: { url: postgresql://db.example.org:6432, user: root, password: { env: PGPASSWORD } }
@@ -39,11 +39,11 @@ pub(crate) fn graph_with(text: &str, catalog: &Catalog) -> Graph {
     graph
 }
 
-fn graph(text: &str) -> Graph {
+pub(crate) fn graph(text: &str) -> Graph {
     graph_with(text, &Catalog::embedded())
 }
 
-fn default() -> Graph {
+pub(crate) fn default() -> Graph {
     graph("name: demo\ntarget: cluster\n")
 }
 
@@ -59,12 +59,12 @@ fn find<'g>(graph: &'g Graph, name: &str) -> &'g Resource {
     })
 }
 
-fn object(graph: &Graph, name: &str) -> Value {
+pub(crate) fn object(graph: &Graph, name: &str) -> Value {
     let resource = find(graph, &format!("{OBJECT}/{name}"));
     resource.typed::<ObjectSpec>().unwrap().object
 }
 
-fn objects(graph: &Graph) -> Vec<Value> {
+pub(crate) fn objects(graph: &Graph) -> Vec<Value> {
     let all = graph.resources();
     all.filter(|one| one.id.kind().as_str() == OBJECT)
         .map(|one| one.typed::<ObjectSpec>().unwrap().object)
@@ -287,109 +287,6 @@ fn keeps_the_rules(graph: &Graph, object: &Value) {
     }
 }
 
-/// What a peer of a policy selects, as the names of components; the default platform has no others.
-fn selected(selector: &Value, components: &BTreeSet<String>) -> BTreeSet<String> {
-    let labels = &selector["matchLabels"];
-    assert_eq!(labels["app.kubernetes.io/instance"], "demo");
-    assert_eq!(labels.as_object().unwrap().len(), 2, "{selector}");
-    let name = labels["app.kubernetes.io/name"].as_str().unwrap();
-    components
-        .iter()
-        .filter(|one| *one == name)
-        .cloned()
-        .collect()
-}
-
-/// Component, component, port: who may open a connection to whom, by the rules of `NetworkPolicy`.
-fn allowed(graph: &Graph, components: &BTreeSet<String>) -> BTreeSet<(String, String, u64)> {
-    let mut sides: BTreeMap<&str, BTreeSet<(String, String, u64)>> = BTreeMap::new();
-    let mut closed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    let all = objects(graph);
-    for policy in all.iter().filter(|one| one["kind"] == "NetworkPolicy") {
-        let spec = &policy["spec"];
-        let own = selected(&spec["podSelector"], components);
-        for kind in spec["policyTypes"].as_array().unwrap() {
-            let kind = if kind == "Egress" {
-                "egress"
-            } else {
-                "ingress"
-            };
-            closed.entry(kind).or_default().extend(own.clone());
-        }
-        for (direction, peers) in [("egress", "to"), ("ingress", "from")] {
-            for rule in spec[direction].as_array().into_iter().flatten() {
-                let ports: Vec<u64> = rule["ports"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|port| port["port"].as_u64().unwrap())
-                    .collect();
-                if ports == [53, 53] {
-                    continue;
-                }
-                for peer in rule[peers].as_array().into_iter().flatten() {
-                    let Some(pods) = peer.get("podSelector") else {
-                        assert!(peer.get("ipBlock").is_some());
-                        continue;
-                    };
-                    for one in &own {
-                        for other in selected(pods, components) {
-                            let pair = match direction {
-                                "egress" => (one.clone(), other, ports[0]),
-                                _ => (other, one.clone(), ports[0]),
-                            };
-                            sides.entry(direction).or_default().insert(pair);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    // Nobody may do anything that is not allowed.
-    for direction in ["egress", "ingress"] {
-        assert_eq!(&closed[direction], components, "{direction}");
-    }
-    let (egress, ingress) = (&sides["egress"], &sides["ingress"]);
-    assert_eq!(egress, ingress, "both sides allow the same");
-    egress.clone()
-}
-
-#[test]
-fn network_policies_allow_the_bindings_and_nothing_else() {
-    let names =
-        |all: &[&str]| -> BTreeSet<String> { all.iter().map(|one| (*one).to_owned()).collect() };
-    let graph = default();
-    let components = names(&["postgres", "s3", "mlflow", "model-server"]);
-    let mut wanted: BTreeSet<(String, String, u64)> = BTreeSet::new();
-    for binding in &graph.bindings {
-        let service = &graph.services[&binding.service];
-        let provider = service.component.as_ref().unwrap().to_string();
-        let port = u64::from(service.port.unwrap());
-        wanted.insert((binding.consumer.to_string(), provider, port));
-    }
-    assert_eq!(wanted.len(), 3);
-    assert_eq!(allowed(&graph, &components), wanted);
-
-    let graph = self::graph(EXTERNAL);
-    let components = names(&["mlflow", "model-server"]);
-    let pairs = allowed(&graph, &components);
-    assert_eq!(
-        pairs.into_iter().collect::<Vec<_>>(),
-        [("model-server".into(), "mlflow".into(), 5000)]
-    );
-    let egress =
-        |name: &str| object(&graph, &format!("networkpolicy.{name}"))["spec"]["egress"].clone();
-    // A server that is reached by its name is allowed by its port alone.
-    assert_eq!(
-        egress("mlflow-to-postgres"),
-        json!([{ "ports": [{ "port": 6432, "protocol": "TCP" }] }])
-    );
-    assert_eq!(
-        egress("mlflow-to-s3"),
-        json!([{ "ports": [{ "port": 9000, "protocol": "TCP" }], "to": [{ "ipBlock": { "cidr": "192.0.2.7/32" } }] }])
-    );
-}
-
 #[test]
 fn secrets_of_the_cluster_hold_templates_and_fill_in_to_what_the_servers_read() {
     let graph = default();
@@ -592,14 +489,8 @@ fn a_component_of_a_user_gets_what_all_have() {
     // It does not start without its database.
     let server = find(&graph, "kubernetes-object/deployment.notes");
     assert!(server.needs.contains(&id("postgres-database/notes")));
-    let pairs = allowed(
-        &graph,
-        &["postgres", "s3", "mlflow", "model-server", "notes"]
-            .map(str::to_owned)
-            .into(),
-    );
-    assert!(pairs.contains(&("notes".to_owned(), "postgres".to_owned(), 5432)));
-    assert_eq!(pairs.len(), 4);
+    let pairs = crate::network::judged_by_bindings(&graph);
+    assert!(pairs.contains(&("notes".to_owned(), "postgres".to_owned(), "TCP", 5432)));
 }
 
 /// What is put in place of what, and what that makes wrong.

@@ -15,6 +15,8 @@ mod fuzz;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod pure;
 #[cfg(test)]
 mod wrong;

@@ -3,15 +3,18 @@
 //! All programs of Kubernetes are one program of ours (`crates/mlops-testkit/node`), built by Go into a cache.
 
 mod addons;
+mod cable;
 mod certificates;
 mod cluster;
 mod commands;
+pub mod cyclonus;
 pub mod images;
 mod node;
 pub mod platform;
 pub(crate) mod programs;
 
 pub use addons::BUSYBOX;
+pub use cable::Way;
 pub use certificates::Credentials;
 pub use cluster::TestCluster;
 pub use node::{NODE, TestNode};

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::addons;
+use super::cable::{Cable, Way};
 use super::certificates::Authority;
 use super::cluster::end;
 use super::commands::{self, Addresses, SERVICES, Start};
@@ -241,6 +242,29 @@ impl TestNode {
             .unwrap_or_default()
     }
 
+    /// Leads the machine to an address inside the node, such as that of a Service, until the value is dropped: requests
+    /// then go the way of any client's, by what kube-proxy knows, and not through the API server.
+    ///
+    /// # Panics
+    ///
+    /// When the machine has a way there already, or this is not root.
+    pub fn lead_to(&self, address: &str) -> Way {
+        let inner = fs::read_to_string(self.folder.join("address")).unwrap_or_default();
+        Way::open(address, &inner)
+    }
+
+    /// Has an object removed, as the API server does it by itself.
+    ///
+    /// # Panics
+    ///
+    /// When the API server refuses it.
+    pub fn remove(&self, path: &str) {
+        let mut curl = self.curl();
+        curl.args(["--fail-with-body", "--request", "DELETE"])
+            .arg(format!("{}{path}", self.url()));
+        Self::finish(curl, path);
+    }
+
     pub(super) fn apply(&self, path: &str, text: &str) {
         let mut curl = self.curl();
         curl.args(["--header", "content-type: application/apply-patch+yaml"]);
@@ -249,17 +273,19 @@ impl TestNode {
     }
 
     fn send(mut curl: Command, path: &str, url: &str, body: &str) {
-        let output = curl
-            .args([
-                "--fail-with-body",
-                "--request",
-                "PATCH",
-                "--data-binary",
-                body,
-            ])
-            .arg(url)
-            .output();
-        match output {
+        curl.args([
+            "--fail-with-body",
+            "--request",
+            "PATCH",
+            "--data-binary",
+            body,
+        ])
+        .arg(url);
+        Self::finish(curl, path);
+    }
+
+    fn finish(mut curl: Command, path: &str) {
+        match curl.output() {
             Ok(output) if output.status.success() => {}
             Ok(output) => panic!(
                 "{path} was refused: {}{}",
@@ -300,75 +326,6 @@ impl TestNode {
             text.extend(["--- ", name, "\n", &end(&self.log(name)), "\n"]);
         }
         text
-    }
-}
-
-/// Two ends of a cable between the machine and the node: 10.67.N.1 here, 10.67.N.2 there.
-struct Cable {
-    number: u8,
-}
-
-impl Cable {
-    /// A number that no other node of this machine has; numbers of ended ones are free again.
-    fn choose() -> Self {
-        let free = |number: &u8| !Path::new(&format!("/sys/class/net/mlops{number}")).exists();
-        // Two processes that choose at once should not choose the same.
-        let start = u8::try_from(std::process::id() % 200).unwrap_or(0);
-        let numbers =
-            (0..200).map(|step: u8| ((u16::from(start) + u16::from(step)) % 200) as u8 + 1);
-        match { numbers }.find(free) {
-            Some(number) => Self { number },
-            None => panic!("200 nodes run on this machine"),
-        }
-    }
-
-    fn host(&self) -> String {
-        format!("10.67.{}.1", self.number)
-    }
-
-    fn name(&self) -> String {
-        format!("mlops{}", self.number)
-    }
-
-    fn inner(&self) -> String {
-        format!("10.67.{}.2", self.number)
-    }
-
-    /// Connects the machine with the network of that process, once it has one of its own.
-    fn plug(&self, pid: u32) {
-        let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while network(&pid.to_string()) == network("self") {
-            assert!(
-                Instant::now() < deadline,
-                "the node got no network of its own: is this root?"
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let (name, pid) = (self.name(), pid.to_string());
-        ip(&[
-            "link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &pid,
-        ]);
-        ip(&[
-            "address",
-            "add",
-            &format!("{}/30", self.host()),
-            "dev",
-            &name,
-        ]);
-        ip(&["link", "set", &name, "up"]);
-    }
-}
-
-fn ip(args: &[&str]) {
-    match Command::new("ip").args(args).output() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => panic!(
-            "ip {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        ),
-        Err(error) => panic!("cannot start ip (Debian: iproute2): {error}"),
     }
 }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use super::images::{Image, write_archive};
-use super::programs::{cache, hex, make_once};
+use super::programs::{hex, make_once};
 
 const ROOT: &str = include_str!("root.sh");
 
@@ -37,12 +37,9 @@ pub fn archive(environment: &Path) -> PathBuf {
     hash.update(include_str!("platform.rs"));
     let digest = hex(&hash.finalize());
     let short: String = digest.chars().take(8).collect();
-    let folder = make_once(
-        &cache().join(format!("platform-images-{short}")),
-        |staging| {
-            make(environment, staging);
-        },
-    );
+    let folder = make_once(&format!("platform-images-{short}"), |staging| {
+        make(environment, staging);
+    });
     folder.join("images.tar")
 }
 

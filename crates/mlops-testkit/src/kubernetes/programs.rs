@@ -5,12 +5,13 @@
 )]
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use mlops_test_cache::Cache;
 use sha2::{Digest as _, Sha256};
 
 /// The version of Kubernetes. The last line that accepts the containerd 1.x that Debian 12 has.
@@ -53,7 +54,6 @@ const RECIPE: [(&str, &str); 3] = [
 #[derive(Debug, Clone)]
 pub struct Programs {
     servers: PathBuf,
-    addons: PathBuf,
 }
 
 impl Programs {
@@ -71,7 +71,7 @@ impl Programs {
         let Some((_, module)) = ADDONS.iter().find(|(known, _)| *known == name) else {
             panic!("`{name}` is no program of the node");
         };
-        make_once(&self.addons.join(version_folder(name, module)), |staging| {
+        make_once(&version_folder(name, module), |staging| {
             let mut go = Command::new("go");
             go.args(["install", "-trimpath", "-ldflags", "-s -w", module])
                 .env("GOBIN", staging)
@@ -95,19 +95,14 @@ fn version_folder(name: &str, module: &str) -> String {
 pub fn programs() -> &'static Programs {
     static FOUND: OnceLock<Programs> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let addons = cache();
         let named = std::env::var_os(ASSETS).map(PathBuf::from);
         if let Some(folder) = named.filter(|folder| folder.join("kube-apiserver").is_file()) {
-            return Programs {
-                servers: folder,
-                addons,
-            };
+            return Programs { servers: folder };
         }
-        let servers = make_once(
-            &addons.join(format!("kubernetes-{VERSION}-{}", recipe())),
-            build,
-        );
-        Programs { servers, addons }
+        let entry = format!("kubernetes-{VERSION}-{}", recipe_of(&RECIPE));
+        Programs {
+            servers: make_once(&entry, build),
+        }
     })
 }
 
@@ -123,12 +118,14 @@ pub fn build_all(mut say: impl FnMut(&str)) {
         say(name);
         programs.addon(name);
     }
+    say("cyclonus");
+    super::cyclonus::program();
 }
 
-/// Eight digits that change with the recipe.
-fn recipe() -> String {
+/// Eight digits that change with a recipe, the names and texts of its files.
+pub(super) fn recipe_of(files: &[(&str, &str)]) -> String {
     let mut hash = Sha256::new();
-    for (name, text) in RECIPE {
+    for (name, text) in files {
         hash.update(name);
         hash.update(text);
     }
@@ -143,17 +140,6 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-pub(crate) fn cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
-    match base {
-        Some(base) => base.join("mlops-testkit").join("v1"),
-        None => panic!("there is no home folder for a cache; set XDG_CACHE_HOME"),
-    }
 }
 
 fn build(staging: &Path) {
@@ -209,38 +195,21 @@ pub(crate) fn run_go(go: &mut Command, what: &str, instead: &str) {
     );
 }
 
-/// Makes a folder beside its place and renames it, under a lock: two test runs make it once, and it is complete or
-/// absent whatever kills one.
-pub(crate) fn make_once(done: &Path, make: impl FnOnce(&Path)) -> PathBuf {
-    if done.is_dir() {
-        return done.to_owned();
+/// The folder of an entry of the cache of what tests need; `make` fills it when it is not there yet.
+///
+/// # Panics
+///
+/// When the cache cannot be written to; and as `make`, after which the next call begins anew.
+pub(crate) fn make_once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let made = Cache::of_user().and_then(|cache| {
+        let make = |staging: &Path| {
+            make(staging);
+            Ok::<(), std::io::Error>(())
+        };
+        cache.entry(name, |_| {}, make)
+    });
+    match made {
+        Ok(folder) => folder,
+        Err(error) => panic!("cannot keep {name} for the tests: {error}"),
     }
-    let beside = |suffix: &str| {
-        let mut name = done.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let locked = fs::create_dir_all(done.parent().unwrap_or(done))
-        .and_then(|()| File::create(beside(".lock")))
-        .and_then(|lock| lock.lock().map(|()| lock));
-    let _lock = match locked {
-        Ok(lock) => lock,
-        Err(error) => panic!("cannot lock {}: {error}", done.display()),
-    };
-    if done.is_dir() {
-        return done.to_owned();
-    }
-    let staging = beside(".partial");
-    let cleared = match fs::remove_dir_all(&staging) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => fs::create_dir_all(&staging),
-    };
-    if let Err(error) = cleared {
-        panic!("cannot use {}: {error}", staging.display());
-    }
-    make(&staging);
-    if let Err(error) = fs::rename(&staging, done) {
-        panic!("cannot put {} in place: {error}", done.display());
-    }
-    done.to_owned()
 }

@@ -1,0 +1,107 @@
+//! How the machine and a node reach one another.
+#![expect(
+    clippy::panic,
+    reason = "a test without its server must fail, and say why"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A way of the machine's network into a node.
+#[derive(Debug)]
+pub struct Way(Vec<String>);
+
+impl Way {
+    pub(super) fn open(address: &str, node: &str) -> Self {
+        let way = Self(vec![
+            format!("{address}/32"),
+            "via".to_owned(),
+            node.to_owned(),
+        ]);
+        ip(&way.words("add"));
+        way
+    }
+
+    fn words<'w>(&'w self, verb: &'w str) -> Vec<&'w str> {
+        let head = ["route", verb].into_iter();
+        head.chain(self.0.iter().map(String::as_str)).collect()
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        // With the node its cable has gone, and the way with it.
+        let _ = Command::new("ip").args(self.words("del")).output();
+    }
+}
+
+/// Two ends of a cable between the machine and the node: 10.67.N.1 here, 10.67.N.2 there.
+pub(super) struct Cable {
+    number: u8,
+}
+
+impl Cable {
+    /// A number that no other node of this machine has; numbers of ended ones are free again.
+    pub(super) fn choose() -> Self {
+        let free = |number: &u8| !Path::new(&format!("/sys/class/net/mlops{number}")).exists();
+        // Two processes that choose at once should not choose the same.
+        let start = u8::try_from(std::process::id() % 200).unwrap_or(0);
+        let numbers =
+            (0..200).map(|step: u8| ((u16::from(start) + u16::from(step)) % 200) as u8 + 1);
+        match { numbers }.find(free) {
+            Some(number) => Self { number },
+            None => panic!("200 nodes run on this machine"),
+        }
+    }
+
+    pub(super) fn host(&self) -> String {
+        format!("10.67.{}.1", self.number)
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("mlops{}", self.number)
+    }
+
+    pub(super) fn inner(&self) -> String {
+        format!("10.67.{}.2", self.number)
+    }
+
+    /// Connects the machine with the network of that process, once it has one of its own.
+    pub(super) fn plug(&self, pid: u32) {
+        let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while network(&pid.to_string()) == network("self") {
+            assert!(
+                Instant::now() < deadline,
+                "the node got no network of its own: is this root?"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (name, pid) = (self.name(), pid.to_string());
+        ip(&[
+            "link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &pid,
+        ]);
+        ip(&[
+            "address",
+            "add",
+            &format!("{}/30", self.host()),
+            "dev",
+            &name,
+        ]);
+        ip(&["link", "set", &name, "up"]);
+    }
+}
+
+fn ip(args: &[&str]) {
+    match Command::new("ip").args(args).output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => panic!(
+            "ip {}: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        Err(error) => panic!("cannot start ip (Debian: iproute2): {error}"),
+    }
+}
