@@ -227,7 +227,29 @@ impl TestNode {
             .unwrap_or_default()
     }
 
-    pub(super) fn apply(&self, path: &str, text: &str) {
+    /// Removes an object.
+    ///
+    /// # Panics
+    ///
+    /// When the API server refuses it.
+    pub fn remove(&self, path: &str) {
+        let output = self
+            .curl()
+            .args(["--fail-with-body", "--request", "DELETE"])
+            .arg(format!("{}{path}", self.url()))
+            .output();
+        assert!(
+            output.is_ok_and(|output| output.status.success()),
+            "{path} was not removed"
+        );
+    }
+
+    /// Writes an object by server-side apply, whoever owns its fields.
+    ///
+    /// # Panics
+    ///
+    /// When the API server refuses it.
+    pub fn apply(&self, path: &str, text: &str) {
         let mut curl = self.curl();
         curl.args(["--header", "content-type: application/apply-patch+yaml"]);
         let url = format!("{}{path}?fieldManager=testkit&force=true", self.url());

@@ -2,6 +2,7 @@
 
 mod cluster_models;
 mod engine;
+mod follow;
 mod images;
 mod inside;
 mod lock;
