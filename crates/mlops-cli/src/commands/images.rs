@@ -1,5 +1,7 @@
 //! `mlops images`: what the platform runs in its cluster.
 
+use std::collections::BTreeSet;
+
 use mlops::session::{DigestSource, Images, Network};
 use mlops_core::Result;
 
@@ -48,7 +50,10 @@ fn describe(paint: Paint, images: &Images) -> String {
         .iter()
         .map(|image| {
             let users = image.used_by.iter();
-            let users = users.map(|user| format!("{}:{}", user.object, user.container));
+            // Two objects of a component may each have a container of that name.
+            let users: BTreeSet<String> = users
+                .map(|user| format!("{}/{}", user.component, user.container))
+                .collect();
             let digests = image.digests.iter();
             let digests = digests.map(|one| match one.known {
                 DigestSource::Pinned | DigestSource::Pulled => one.digest.clone(),
@@ -57,7 +62,7 @@ fn describe(paint: Paint, images: &Images) -> String {
             [
                 image.image.clone(),
                 or_dash(image.original.clone().into_iter().collect()),
-                or_dash(users.collect()),
+                or_dash(users.into_iter().collect()),
                 or_dash(digests.collect()),
             ]
         })
@@ -101,9 +106,9 @@ mod tests {
         };
         assert_eq!(
             describe(Paint::new(false), &images),
-            "IMAGE                 IN PLACE OF         USED BY                                     DIGEST\n\
-             example.org/python:1  localhost/python:1  deployment.mlflow:server deployment.m:server  sha256:ab(local)\n\
-             localhost/s3:1        -                   statefulset.s3:server                       -"
+            "IMAGE                 IN PLACE OF         USED BY                 DIGEST\n\
+             example.org/python:1  localhost/python:1  m/server mlflow/server  sha256:ab(local)\n\
+             localhost/s3:1        -                   s3/server               -"
         );
         images.in_cluster = false;
         assert_eq!(
