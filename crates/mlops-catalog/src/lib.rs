@@ -7,4 +7,4 @@ mod resolve;
 
 pub use catalog::Catalog;
 pub use component::{Component, Profile, Sample};
-pub use resolve::{UsedImage, images, load, resolve};
+pub use resolve::{TOOLS_IMAGE, UsedImage, images, load, resolve, tools_image};

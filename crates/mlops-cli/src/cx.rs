@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mlops::session::{Network, Session, SessionOptions};
+use mlops::session::{Network, Session, SessionOptions, handed_name};
 use mlops_catalog::Catalog;
 use mlops_core::platform::Target;
 use mlops_core::{Error, ErrorKind, Result, SecretSource};
@@ -57,21 +57,39 @@ impl Cx {
 
     /// The described platform, resolved. Asks nobody.
     pub(crate) fn session(&self, network: Network) -> Result<Session> {
+        self.session_from(network, None)
+    }
+
+    /// The same in a pod that checks the platform from inside; secrets that it was handed are in that folder.
+    pub(crate) fn session_inside(&self, handed: &Path) -> Result<Session> {
+        self.session_from(Network::Avoid, Some(handed))
+    }
+
+    fn session_from(&self, network: Network, handed: Option<&Path>) -> Result<Session> {
         let mut catalog = Catalog::embedded();
         for folder in &self.global.catalog {
             catalog = catalog.with_folder(catalog::read_folder(folder)?)?;
         }
         let described = self.describe(&catalog)?;
         let (env, folder) = (self.env.clone(), file::folder_of(&described.origin));
+        let cluster = match handed {
+            Some(_) => Some(Access::Within),
+            None => self.cluster(&described)?,
+        };
+        let handed = handed.map(Path::to_owned);
         let options = SessionOptions {
             roots: self.roots()?,
             env: self.env.clone(),
             supervisor: vec![self.program.clone().into(), "__supervise".into()],
-            secret_reader: Arc::new(move |source: &SecretSource| {
-                file::read_secret(source, &env, &folder)
+            secret_reader: Arc::new(move |source: &SecretSource| match &handed {
+                Some(handed) => {
+                    let file = SecretSource::File(handed.join(handed_name(source)));
+                    file::read_secret(&file, &env, &folder)
+                }
+                None => file::read_secret(source, &env, &folder),
             }),
             network,
-            cluster: self.cluster(&described)?,
+            cluster,
         };
         Session::open(&described.platform, &catalog, options)
     }

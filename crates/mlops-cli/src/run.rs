@@ -168,6 +168,7 @@ async fn run_async(cx: &Cx, verb: &Verb, cancel: &CancellationToken) -> Result<E
             Verb::Env(args) => commands::env::env(cx, args).await,
             Verb::Open(args) => commands::open::open(cx, args).await,
             Verb::Predict(args) => commands::predict::predict(cx, args).await,
+            Verb::Images(args) => commands::images::images(cx, args).await,
             Verb::Prefetch(_) => commands::prefetch::prefetch(cx).await,
             Verb::Doctor(_) => commands::doctor::doctor(cx).await,
             // These are done before or below.
@@ -178,6 +179,7 @@ async fn run_async(cx: &Cx, verb: &Verb, cancel: &CancellationToken) -> Result<E
         Verb::Up(args) => commands::up::up(cx, args, cancel).await,
         Verb::Down(_) => commands::down::down(cx, cancel).await,
         Verb::Remove(args) => commands::remove::remove(cx, args, cancel).await,
+        Verb::Check(args) if args.in_cluster => commands::check::inside(cx, args, cancel).await,
         Verb::Serve(args) => commands::serve::serve(cx, args, cancel).await,
         _ => interrupt::until(cancel, work).await,
     }

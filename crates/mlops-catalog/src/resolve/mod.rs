@@ -16,7 +16,7 @@ use mlops_core::{Graph, Platform, Resource, ResourceId, Service};
 use serde_json::json;
 
 use crate::Catalog;
-pub use cluster::{UsedImage, images};
+pub use cluster::{TOOLS_IMAGE, UsedImage, images, tools_image};
 use work::Work;
 
 /// Works out everything that a platform needs: which component provides what, every binding with its names, every

@@ -9,7 +9,7 @@ use mlops_core::PlatformName;
 
 pub use verbs::{
     CheckArgs, CompletionsArgs, CredentialsArgs, DiffArgs, DoctorArgs, DownArgs, EnvArgs,
-    EventsArgs, FileArg, InitArgs, LogsArgs, ManArgs, OpenArgs, PlanArgs, PredictArgs,
+    EventsArgs, FileArg, ImagesArgs, InitArgs, LogsArgs, ManArgs, OpenArgs, PlanArgs, PredictArgs,
     PrefetchArgs, RemoveArgs, SchemaArgs, ServeArgs, ShellSyntax, StatusArgs, UpArgs, Verb,
 };
 

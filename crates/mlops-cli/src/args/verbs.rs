@@ -37,7 +37,7 @@ pub enum Verb {
     ///
     /// Ends with 4 when a check failed.
     #[command(
-        after_help = "Example:\n  mlops check\n  mlops check --save report.json --save report.txt"
+        after_help = "Example:\n  mlops check\n  mlops check --save report.json --save report.txt\n  mlops check --in-cluster   # from a pod of the cluster"
     )]
     Check(CheckArgs),
     /// Stop everything and keep all data; `up` goes on with it.
@@ -79,6 +79,9 @@ pub enum Verb {
         after_help = "Example:\n  mlops serve iris\n  mlops serve --follow       # until Ctrl-C: a moved alias is served at once"
     )]
     Serve(ServeArgs),
+    /// List the container images that the platform runs in its cluster, with their digests where they are known.
+    #[command(after_help = "Example:\n  mlops images\n  mlops images --offline --output json")]
+    Images(ImagesArgs),
     /// Fill the caches, so that `up` works without a network.
     #[command(after_help = "Example:\n  mlops prefetch && mlops up --offline")]
     Prefetch(PrefetchArgs),
@@ -119,6 +122,7 @@ impl Verb {
             Self::Open(args) => &args.platform.file,
             Self::Predict(args) => &args.platform.file,
             Self::Serve(args) => &args.platform.file,
+            Self::Images(args) => &args.platform.file,
             Self::Prefetch(args) => &args.platform.file,
             Self::Doctor(args) => &args.platform.file,
             Self::Schema(_) | Self::Completions(_) | Self::Man(_) => &None,
@@ -208,6 +212,13 @@ pub struct CheckArgs {
     /// Save the report, as text when the name ends in `.txt`, else as JSON; may be given several times.
     #[arg(long, value_name = "FILE")]
     pub save: Vec<PathBuf>,
+    /// Make the probes in a pod of the cluster, on the target `cluster`: services are reached by their names and not
+    /// through ports that lead to their pods. What that takes is removed again.
+    #[arg(long)]
+    pub in_cluster: bool,
+    /// This is that pod, and the secrets that it was handed are in this folder.
+    #[arg(long, value_name = "DIR", hide = true, conflicts_with = "in_cluster")]
+    pub inside: Option<PathBuf>,
 }
 
 /// Arguments of `mlops down`.
@@ -346,6 +357,17 @@ pub struct ServeArgs {
     /// Go on until Ctrl-C, and serve a new version as soon as an alias moves.
     #[arg(long)]
     pub follow: bool,
+}
+
+/// Arguments of `mlops images`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct ImagesArgs {
+    /// The platform file.
+    #[command(flatten)]
+    pub platform: FileArg,
+    /// Ask no cluster; digests are those that names pin.
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// Arguments of `mlops prefetch`.

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod env;
 pub(crate) mod events;
+pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod logs;
 pub(crate) mod man;

@@ -1,4 +1,4 @@
-//! Addresses of services, through port-forwards.
+//! Addresses of services: through port-forwards, or by their names from inside the cluster.
 
 use std::collections::BTreeMap;
 
@@ -35,10 +35,7 @@ impl Forwards {
 #[async_trait]
 impl Endpoints for Forwards {
     async fn get(&self, name: &ServiceName) -> Result<Endpoint> {
-        let doing = || format!("find service `{name}`");
-        let service = self.services.get(name).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, doing()).with_source("the platform has no such service")
-        })?;
+        let service = known(&self.services, name)?;
         if let Some(url) = &service.external {
             return Endpoint::new(url.clone());
         }
@@ -50,11 +47,58 @@ impl Endpoints for Forwards {
             open.insert(name.clone(), forward);
         }
         let address = open.get(name).map(Forward::address);
-        let address = address.ok_or_else(|| Error::new(ErrorKind::Failed, doing()))?;
-        let url = format!("{}://{address}", service.scheme);
-        let url = url
-            .parse()
-            .map_err(|error| Error::new(ErrorKind::InvalidInput, doing()).with_source(error))?;
-        Endpoint::new(url)
+        let address = address.ok_or_else(|| Error::new(ErrorKind::Failed, doing(name)))?;
+        at(service, &address.to_string())
     }
+}
+
+/// The names of services in their namespace
+/// (<https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>). Nothing is opened.
+pub(super) struct Names {
+    namespace: String,
+    services: BTreeMap<ServiceName, Service>,
+}
+
+impl Names {
+    pub(super) fn new(namespace: &str, services: BTreeMap<ServiceName, Service>) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            services,
+        }
+    }
+}
+
+#[async_trait]
+impl Endpoints for Names {
+    async fn get(&self, name: &ServiceName) -> Result<Endpoint> {
+        let service = known(&self.services, name)?;
+        if let Some(url) = &service.external {
+            return Endpoint::new(url.clone());
+        }
+        let port = service.port.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, doing(name)).with_source("it has no port")
+        })?;
+        at(service, &format!("{name}.{}.svc:{port}", self.namespace))
+    }
+}
+
+fn doing(name: &ServiceName) -> String {
+    format!("find service `{name}`")
+}
+
+fn known<'s>(
+    services: &'s BTreeMap<ServiceName, Service>,
+    name: &ServiceName,
+) -> Result<&'s Service> {
+    services.get(name).ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, doing(name)).with_source("the platform has no such service")
+    })
+}
+
+fn at(service: &Service, address: &str) -> Result<Endpoint> {
+    let url = format!("{}://{address}", service.scheme);
+    let url = url.parse().map_err(|error| {
+        Error::new(ErrorKind::InvalidInput, doing(&service.name)).with_source(error)
+    })?;
+    Endpoint::new(url)
 }

@@ -1,8 +1,11 @@
 //! The cluster target of one platform: its objects, secrets and addresses in one namespace.
 
+mod check;
+mod check_objects;
 mod endpoints;
 mod object;
 mod provider;
+mod running;
 mod store;
 
 use std::collections::BTreeMap;
@@ -22,6 +25,7 @@ use crate::lease::{LeaseGuard, LeaseOptions};
 use crate::reach::{LogLine, LogOptions, logs};
 use crate::wait::Status;
 
+pub use check::{CheckJob, Ended, FILES_AT, HANDED_AT};
 pub use provider::ObjectProvider;
 pub use store::ClusterSecrets;
 
@@ -30,8 +34,11 @@ pub use store::ClusterSecrets;
 pub enum Access {
     /// By a kubeconfig.
     Kubeconfig(Box<ClusterAccess>),
-    /// By the token of the pod that this process runs in.
+    /// By the token of the pod that this process runs in. Services are reached as from anywhere else: through ports that
+    /// lead to their pods, whatever the network policies say of this pod.
     InCluster,
+    /// The same from a pod that the platform's network policies let in, which reaches services by their names.
+    Within,
     /// By a client that is there already.
     Client(Client),
 }
@@ -41,6 +48,7 @@ impl std::fmt::Debug for Access {
         match self {
             Self::Kubeconfig(access) => f.debug_tuple("Kubeconfig").field(access).finish(),
             Self::InCluster => f.write_str("InCluster"),
+            Self::Within => f.write_str("Within"),
             Self::Client(_) => f.write_str("Client"),
         }
     }
@@ -58,7 +66,7 @@ impl Connection {
         let client = self.client.get_or_try_init(|| async {
             match &self.access {
                 Access::Kubeconfig(access) => access.connect().await,
-                Access::InCluster => connect_in_cluster(),
+                Access::InCluster | Access::Within => connect_in_cluster(),
                 Access::Client(client) => Ok(client.clone()),
             }
         });
@@ -134,9 +142,18 @@ impl ClusterTarget {
         ))
     }
 
+    /// Whether this process runs in a pod that reaches services by their names: [`Access::Within`].
+    pub fn is_within(&self) -> bool {
+        matches!(self.connection.access, Access::Within)
+    }
+
     /// Where the services of a graph are: ports of this machine that lead to their pods, opened when they are asked for
-    /// and kept as long as this value.
+    /// and kept as long as this value. With [`Access::Within`], their names in the cluster.
     pub fn endpoints(&self, graph: &Graph) -> Arc<dyn Endpoints> {
+        if self.is_within() {
+            let services = graph.services.clone();
+            return Arc::new(endpoints::Names::new(&self.namespace, services));
+        }
         Arc::new(endpoints::Forwards::new(
             self.connection.clone(),
             &self.namespace,

@@ -344,7 +344,7 @@ fn told(resource: &Resource, kind: ErrorKind, cause: &Cause) -> Error {
 }
 
 /// Causes that no waiting heals: somebody must change something.
-const HOPELESS: [CauseCode; 13] = [
+pub(super) const HOPELESS: [CauseCode; 13] = [
     CauseCode::ImageNotFound,
     CauseCode::ImageNameInvalid,
     CauseCode::ImageNeverPull,

@@ -12,6 +12,7 @@ pub mod images;
 mod node;
 pub mod platform;
 pub(crate) mod programs;
+pub mod tools;
 
 pub use addons::BUSYBOX;
 pub use cable::Way;

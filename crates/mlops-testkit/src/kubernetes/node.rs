@@ -265,7 +265,12 @@ impl TestNode {
         Self::finish(curl, path);
     }
 
-    pub(super) fn apply(&self, path: &str, text: &str) {
+    /// Writes an object by server-side apply, whoever owns its fields.
+    ///
+    /// # Panics
+    ///
+    /// When the API server refuses it.
+    pub fn apply(&self, path: &str, text: &str) {
         let mut curl = self.curl();
         curl.args(["--header", "content-type: application/apply-patch+yaml"]);
         let url = format!("{}{path}?fieldManager=testkit&force=true", self.url());

@@ -2,6 +2,9 @@
 
 mod cluster_models;
 mod engine;
+mod follow;
+mod images;
+mod inside;
 mod lock;
 mod look;
 mod machine;
@@ -14,12 +17,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use mlops_catalog::{Catalog, resolve};
+use mlops_catalog::{Catalog, UsedImage, resolve};
 use mlops_core::platform::{Platform, Target};
 use mlops_core::{Context, Endpoints, Error, ErrorKind, EventSink, Graph, Result, SecretStore};
 use mlops_k8s::target::{Access, ClusterTarget};
 use mlops_local::{LocalTarget, Roots};
 
+pub use images::{DigestSource, Image, ImageDigest, ImageUser, Images};
+pub use inside::{InsideCheck, handed_name};
 pub use look::{ClientValue, Credential};
 pub use models::{Protocol, Question};
 pub use outside::SecretReader;
@@ -81,6 +86,10 @@ pub struct Session {
     secrets: Arc<dyn SecretStore>,
     endpoints: Arc<dyn Endpoints>,
     network: Network,
+    /// The images of components, with what the platform file has in place of the catalogue's; of a cluster only.
+    mapped_images: Vec<UsedImage>,
+    /// The image of this program itself; of a cluster only.
+    tools: Option<UsedImage>,
 }
 
 impl std::fmt::Debug for Session {
@@ -118,6 +127,13 @@ impl Session {
             Some(cluster) => cluster.endpoints(&graph),
             None => target.endpoints(&graph),
         };
+        let (mapped_images, tools) = match &cluster {
+            Some(_) => (
+                mlops_catalog::images(platform, &catalog)?,
+                Some(mlops_catalog::tools_image(platform)?),
+            ),
+            None => (Vec::new(), None),
+        };
         let samples = engine::samples(&catalog)?;
         let engine = match &cluster {
             Some(cluster) => engine::for_cluster(cluster, samples)?,
@@ -131,6 +147,8 @@ impl Session {
             secrets,
             endpoints,
             network: options.network,
+            mapped_images,
+            tools,
         })
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{StreamExt as _, select_all};
+use futures::stream::{BoxStream, StreamExt as _, select_all};
 use mlops_core::report::{Entry, Outcome};
-use mlops_core::{Error, ErrorKind, Event, EventSink, Failure, Report, Resource, Result};
+use mlops_core::{Context, Error, ErrorKind, Event, EventSink, Failure, Report, Resource, Result};
 use mlops_serving::oip::{
     Datatype, GrpcClient, InferRequest, InferResponse, ModelMetadata, Parameters, RestClient,
     Tensor, TensorMetadata,
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
+use super::follow::follow_there;
 
 /// How often an alias is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -90,17 +91,11 @@ impl Session {
             Some(name) => vec![self.served(name)?],
             None => self.all_served().collect(),
         };
-        let provider = ServedModelProvider::new(
-            Arc::new(ConnectMlflow),
-            Arc::new(ConnectMlServer::new(self.target.folders().models())),
-        );
         let mut streams = Vec::new();
         for resource in &resources {
-            let spec: ServedModelSpec = resource.typed()?;
-            let switcher = Arc::new(provider.switcher(&spec, &cx).await?);
             let id = resource.id.clone();
-            let stream = follow(switcher, spec.uri.clone(), LOOK_EVERY);
-            streams.push(Box::pin(stream.map(move |event| (id.clone(), event))));
+            let stream = self.follow(resource, &cx).await?;
+            streams.push(stream.map(move |event| (id.clone(), event)));
         }
         let mut open = streams.len();
         let mut news = select_all(streams);
@@ -124,6 +119,24 @@ impl Session {
             });
         }
         Ok(report)
+    }
+
+    /// What happens to one model while its address is followed.
+    async fn follow<'a>(
+        &'a self,
+        resource: &'a Resource,
+        cx: &'a Context,
+    ) -> Result<BoxStream<'a, FollowEvent>> {
+        if let Some(cluster) = &self.cluster {
+            return Ok(follow_there(cluster, resource, cx, LOOK_EVERY)?.boxed());
+        }
+        let provider = ServedModelProvider::new(
+            Arc::new(ConnectMlflow),
+            Arc::new(ConnectMlServer::new(self.target.folders().models())),
+        );
+        let spec: ServedModelSpec = resource.typed()?;
+        let switcher = Arc::new(provider.switcher(&spec, cx).await?);
+        Ok(follow(switcher, spec.uri, LOOK_EVERY).boxed())
     }
 
     fn all_served(&self) -> impl Iterator<Item = &Resource> {

@@ -106,7 +106,9 @@ impl Session {
     ///
     /// When the platform is not running.
     pub async fn check(&self, events: EventSink) -> Result<Report> {
-        self.require_running("check the platform").await?;
+        if !self.is_inside() {
+            self.require_running("check the platform").await?;
+        }
         let cx = self.context(events);
         Ok(self.engine.check(&self.graph, &cx).await)
     }
@@ -165,6 +167,7 @@ impl Session {
         let cx = self.context(events.clone());
         let prepare = async {
             let lock = self.lock(&events).await?;
+            self.forget_checks().await?;
             let prepared = self.engine.plan_removal(&self.graph, data, &cx).await?;
             Ok::<_, Error>((lock, prepared))
         };

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod cluster_external;
+mod cluster_check;
 mod home;
 mod kills;
 mod lifecycle;

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mlops_core::platform::{Diagnostics, ImageName, Problem, Problems};
-use mlops_core::{ComponentName, Platform};
+use mlops_core::{ComponentName, Platform, Result};
 use serde::Serialize;
 
 use crate::Catalog;
 use crate::component::{ClusterRun, ImageRule};
 use crate::resolve::work::Work;
+
+/// The image with the program `mlops` itself, in which `mlops check --in-cluster` runs.
+pub const TOOLS_IMAGE: &str = concat!("localhost/mlops:", env!("CARGO_PKG_VERSION"));
 
 /// An image that a component runs in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,6 +65,22 @@ pub fn images(platform: &Platform, catalog: &Catalog) -> Result<Vec<UsedImage>, 
     work.wrong().or(all)
 }
 
+/// The image with the program `mlops` itself, in which the checks from inside the cluster run: [`TOOLS_IMAGE`], or what
+/// the platform file says in its place. No component runs it, so [`images`] does not name it.
+///
+/// # Errors
+///
+/// Never for the constant as it is.
+pub fn tools_image(platform: &Platform) -> Result<UsedImage> {
+    let image: ImageName = TOOLS_IMAGE.parse()?;
+    Ok(UsedImage {
+        component: "mlops".parse()?,
+        name: "tools".to_owned(),
+        used: replaced(platform, &image),
+        image,
+    })
+}
+
 /// The images that were asked for, to find replacements that replace none.
 #[derive(Debug, Default)]
 pub(in crate::resolve) struct Images {
@@ -86,8 +105,9 @@ impl Images {
 
     /// Every replacement must be of an image that is used.
     pub(in crate::resolve) fn check(&self, platform: &Platform, problems: &mut Problems) {
+        let tools: Option<ImageName> = TOOLS_IMAGE.parse().ok();
         for image in platform.images.keys() {
-            let mut asked = self.asked.iter();
+            let mut asked = self.asked.iter().chain(&tools);
             if asked.any(|one| one == image || is_of(one, image)) {
                 continue;
             }

@@ -15,7 +15,7 @@ use mlops_core::{Digest, Resource, ResourceId, SecretName, Service, ServiceName,
 use serde_json::{Value, json};
 
 pub(super) use images::Images;
-pub use images::{UsedImage, images};
+pub use images::{TOOLS_IMAGE, UsedImage, images, tools_image};
 pub(super) use objects::Stencil;
 
 use super::binding::own_secrets;

@@ -1,0 +1,301 @@
+//! Checks from inside the cluster, the images of a platform, and an alias that is followed: one platform on a real node.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use mlops_core::SecretText;
+use mlops_serving::mlflow::{Mlflow, Tags};
+use mlops_testkit::kubernetes::{TestNode, platform, tools};
+use serde_json::{Value, json};
+
+use super::home::{Home, Said, kill};
+use crate::support::World;
+
+const NAME: &str = "checked";
+
+/// What a check makes, each kind where it is listed.
+const MADE: [(&str, &str); 8] = [
+    ("apis/batch/v1", "jobs"),
+    ("api/v1", "pods"),
+    ("api/v1", "secrets"),
+    ("api/v1", "configmaps"),
+    ("api/v1", "serviceaccounts"),
+    ("apis/networking.k8s.io/v1", "networkpolicies"),
+    ("apis/rbac.authorization.k8s.io/v1", "roles"),
+    ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+];
+
+/// Any digest.
+const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+struct Platform {
+    home: Home,
+    node: &'static TestNode,
+}
+
+impl Platform {
+    fn new() -> Self {
+        let environment = mlops_testkit::python::python();
+        let environment = environment.ancestors().nth(2).unwrap();
+        let node = TestNode::shared();
+        node.import_archive(&platform::archive(environment));
+        tools::import(node, env!("CARGO_BIN_EXE_mlops").as_ref());
+        let home = Home::new();
+        let text = format!("name: {NAME}\ntarget: cluster\n");
+        std::fs::write(home.path("platform.yaml"), text).unwrap();
+        Self { home, node }
+    }
+
+    fn args<'a>(&self, kubeconfig: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+        [&["--kubeconfig", kubeconfig][..], args].concat()
+    }
+
+    fn kubeconfig(&self) -> String {
+        self.node.kubeconfig().to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        self.home.run(&self.args(&self.kubeconfig(), args))
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        self.home.start(&self.args(&self.kubeconfig(), args))
+    }
+
+    /// What of checks is there.
+    fn left(&self) -> Vec<String> {
+        let left = MADE.iter().flat_map(|(version, plural)| {
+            let path = format!("/{version}/namespaces/{NAME}/{plural}?labelSelector=mlops.dev/check");
+            let list: Value = serde_json::from_str(&self.node.get(&path)).unwrap();
+            let items = list["items"].as_array().unwrap().clone();
+            items
+                .into_iter()
+                .map(move |item| format!("{plural}/{}", item["metadata"]["name"].as_str().unwrap()))
+        });
+        left.collect()
+    }
+
+    /// Waits until something holds.
+    fn wait(&self, what: &str, within: u64, holds: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !holds() {
+            let log = self.home.started_log();
+            assert!(begin.elapsed().as_secs() < within, "{what} did not come:\n{log}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Where the password is with which MLflow opens its database.
+    fn secret(&self) -> String {
+        let all = self.run(&["credentials", "mlflow/store", "--output", "json"]);
+        let all = all.expect(0).json();
+        let name = all[0]["secrets"]["password"].as_str().unwrap();
+        let name = name.replace('/', ".");
+        format!("/api/v1/namespaces/{NAME}/secrets/{name}")
+    }
+
+    /// The version that answers.
+    fn version(&self) -> String {
+        let args = ["predict", "iris", "--row", "5.1,3.5,1.4,0.2", "--output", "json"];
+        let answer = self.run(&args).expect(0).json();
+        answer["model_version"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+#[test]
+fn a_platform_is_checked_from_inside_and_its_alias_is_followed() {
+    let platform = Platform::new();
+    platform.run(&["up"]).expect(0);
+    all_probes_pass_inside(&platform);
+    images_have_the_digests_of_the_node(&platform);
+    a_wrong_password_is_found_inside(&platform);
+    a_moved_alias_is_served_at_once(&platform);
+    what_a_kill_left_goes_with_the_next_check(&platform);
+    platform.run(&["remove", "--yes", "--all-data"]).expect(0);
+}
+
+fn all_probes_pass_inside(platform: &Platform) {
+    let outside = platform.run(&["check", "--output", "json"]).expect(0).json();
+    let inside = platform.run(&["check", "--in-cluster", "--output", "json", "--save", "report.txt"]);
+    let inside = inside.expect(0).json();
+    let names = |report: &Value| -> Vec<Value> {
+        let probes = report["probes"].as_array().unwrap().iter();
+        probes.map(|probe| probe["name"].clone()).collect()
+    };
+    assert!(names(&outside).len() >= 3, "{outside}");
+    assert_eq!(names(&outside), names(&inside));
+    let saved = std::fs::read_to_string(platform.home.path("report.txt")).unwrap();
+    assert!(saved.contains("checks of `checked` passed"), "{saved}");
+    assert_eq!(platform.left(), [""; 0]);
+    // Nothing of it is a difference to what is described.
+    platform.run(&["plan", "--exit-code"]).expect(0);
+}
+
+fn images_have_the_digests_of_the_node(platform: &Platform) {
+    let listed = platform.run(&["images", "--output", "json"]).expect(0).json();
+    assert_eq!(listed.get("unasked"), None, "{listed}");
+    let images = listed["images"].as_array().unwrap();
+    assert_eq!(images.len(), 4, "{listed}");
+    for image in images {
+        let is_tools = image["image"] == tools::TOOLS;
+        // No pod runs a check now.
+        assert_eq!(image["digests"].as_array().unwrap().is_empty(), is_tools, "{image}");
+        if !is_tools {
+            let digest = &image["digests"][0];
+            assert!(digest["digest"].as_str().unwrap().starts_with("sha256:"), "{image}");
+            // They were imported, and so are known to the node alone.
+            assert_eq!(digest["known"], "local", "{image}");
+        }
+    }
+    let text = platform.run(&["images"]).expect(0).out;
+    assert!(text.contains("postgres/server"), "{text}");
+}
+
+/// The Secret that the consumer has is what counts, and not what this machine could read.
+fn a_wrong_password_is_found_inside(platform: &Platform) {
+    let path = platform.secret();
+    let kept: Value = serde_json::from_str(&platform.node.get(&path)).unwrap();
+    let put = |text: &Value| {
+        platform.node.remove(&path);
+        let metadata = json!({ "name": kept["metadata"]["name"], "labels": kept["metadata"]["labels"] });
+        let object = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": metadata,
+            "type": kept["type"], "data": { "text": text }, "immutable": true,
+        });
+        platform.node.apply(&path, &object.to_string());
+    };
+    put(&json!("d3Jvbmctd3Jvbmctd3Jvbmc="));
+    let said = platform.run(&["check", "--in-cluster", "--output", "json"]).expect(4);
+    put(&kept["data"]["text"]);
+    let report = said.json();
+    let failed: Vec<&Value> = report["probes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|probe| probe["findings"].as_array().unwrap().iter().any(|one| one.get("failure").is_some()))
+        .map(|probe| &probe["name"])
+        .collect();
+    assert_eq!(failed, ["mlflow/store"], "{report}");
+    assert!(!said.out.contains("wrong-wrong-wrong"));
+    assert_eq!(platform.left(), [""; 0]);
+    platform.run(&["check", "--in-cluster"]).expect(0);
+}
+
+fn a_moved_alias_is_served_at_once(platform: &Platform) {
+    assert_eq!(platform.version(), "1");
+    let mut follows = platform.start(&["serve", "--follow"]);
+    platform.wait("the begin", 60, || {
+        platform.home.started_log().contains("version 1 is served")
+    });
+    move_alias(platform);
+    platform.wait("the switch", 180, || {
+        platform.home.started_log().contains("switch from version 1 to 2")
+    });
+    assert_eq!(platform.version(), "2");
+    assert!(follows.try_wait().unwrap().is_none(), "{}", platform.home.started_log());
+    interrupt(&follows);
+    assert_eq!(follows.wait().unwrap().code(), Some(130), "{}", platform.home.started_log());
+    platform.run(&["plan", "--exit-code"]).expect(0);
+}
+
+/// Registers the same model as another version, and moves the alias there, as a data scientist would.
+fn move_alias(platform: &Platform) {
+    let shown = platform.run(&["credentials", "mlflow/admin-password", "--show"]);
+    let password = SecretText::new(shown.expect(0).out.trim());
+    let kubeconfig = platform.kubeconfig();
+    let mut command = platform.home.command(&platform.args(&kubeconfig, &["open", "mlflow"]));
+    let mut opened = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut url = String::new();
+    let mut printed = BufReader::new(opened.stdout.take().unwrap());
+    printed.read_line(&mut url).unwrap();
+    let endpoint = mlops_core::Endpoint::new(url.trim().parse().unwrap()).unwrap();
+    let client = Mlflow::new(&endpoint).unwrap().with_basic_auth("admin", &password).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let first = client.find_by_alias("iris", "champion").await.unwrap().unwrap();
+        let source = first.source.trim_start_matches("models:/");
+        let none = Tags::new();
+        let made = client.create_model_version("iris", source, None, &none).await;
+        assert_eq!(made.unwrap().version, "2");
+        client.set_alias("iris", "champion", "2").await.unwrap();
+    });
+    kill(opened.id());
+    opened.wait().unwrap();
+}
+
+fn what_a_kill_left_goes_with_the_next_check(platform: &Platform) {
+    let mut check = platform.start(&["check", "--in-cluster"]);
+    platform.wait("the Job", 60, || {
+        platform.left().iter().any(|name| name.starts_with("jobs/"))
+    });
+    kill(check.id());
+    check.wait().unwrap();
+    assert!(platform.left().len() >= 5, "{:?}", platform.left());
+    platform.run(&["check", "--in-cluster"]).expect(0);
+    assert_eq!(platform.left(), [""; 0]);
+
+    // The user's own end is in order.
+    let mut check = platform.start(&["check", "--in-cluster"]);
+    platform.wait("the Job", 60, || {
+        platform.left().iter().any(|name| name.starts_with("jobs/"))
+    });
+    interrupt(&check);
+    assert_eq!(check.wait().unwrap().code(), Some(130), "{}", platform.home.started_log());
+    assert_eq!(platform.left(), [""; 0]);
+}
+
+fn interrupt(child: &Child) {
+    let pid = i32::try_from(child.id()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+#[test]
+fn images_are_listed_without_a_cluster() {
+    let world = World::new();
+    world.write(
+        "platform.yaml",
+        "name: demo\ntarget: cluster\nimages:\n  localhost/mlops-s3: registry.example.org/s3\n  \
+         localhost/mlops: registry.example.org/tools\n  \
+         localhost/mlops-postgres: registry.example.org/pg:15@DIGEST\n"
+            .replace("DIGEST", DIGEST)
+            .as_str(),
+    );
+    let text = world.run(&["images", "--offline"]);
+    assert_eq!((text.code, text.err.as_str()), (Some(0), ""));
+    let lines: Vec<String> = text
+        .out
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let tools = format!("registry.example.org/tools:{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        lines,
+        [
+            "IMAGE IN PLACE OF USED BY DIGEST",
+            "localhost/mlops-python:3.17.2 - mlflow/migration mlflow/server model-server/server -",
+            &format!("registry.example.org/pg:15@{DIGEST} localhost/mlops-postgres:15 postgres/server {DIGEST}"),
+            "registry.example.org/s3:1.8.0 localhost/mlops-s3:1.8.0 s3/server -",
+            &format!("{tools} {} mlops/check -", tools::TOOLS),
+        ]
+    );
+    let listed = world.run(&["images", "--offline", "--output", "json"]);
+    let listed: Value = serde_json::from_str(&listed.out).unwrap();
+    let s3 = &listed["images"].as_array().unwrap()[2];
+    assert_eq!(s3["image"], "registry.example.org/s3:1.8.0");
+    assert_eq!(s3["original"], "localhost/mlops-s3:1.8.0");
+    assert_eq!(s3["used_by"], json!([{ "component": "s3", "object": "statefulset.s3", "container": "server" }]));
+
+    // That a cluster could not be asked is said, and is not the same as no digest.
+    let asked = world.run(&["images", "--output", "json"]);
+    assert_eq!(asked.code, Some(0), "{}", asked.err);
+    let asked: Value = serde_json::from_str(&asked.out).unwrap();
+    assert!(asked["unasked"]["message"].as_str().unwrap().contains("failed to"), "{asked}");
+
+    world.write("local.yaml", "name: demo\n");
+    let local = world.run(&["images", "-f", "local.yaml"]);
+    assert_eq!(local.out, "Platform `demo` runs on this machine: it has no images.\n");
+    let inside = world.run(&["check", "--in-cluster", "-f", "local.yaml"]);
+    assert_eq!(inside.code, Some(2), "{}", inside.err);
+}

@@ -1,0 +1,377 @@
+//! A check from inside the cluster: a Job whose pod runs a command, whose report is its log, and nothing of which stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service as ClusterService, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{DeleteParams, ListParams, LogParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use mlops_core::kubernetes::PLATFORM_LABEL;
+use mlops_core::{Error, ErrorKind, Result, SecretName, SecretText, Service};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::ClusterTarget;
+use super::check_objects::{Frame, LABEL, NAME, to_addresses, to_any_api_server};
+use super::provider::HOPELESS;
+use crate::apply::{Applier, ApplyOptions, Outcome};
+use crate::error::wrap;
+use crate::explain::{Cause, CauseCode, ObjectRef, explain, explain_until};
+use crate::objects::{ObjectId, ObjectSet};
+use crate::wait::{WaitOptions, Waiter};
+
+/// Where the pod finds its files.
+pub const FILES_AT: &str = "/etc/mlops";
+
+/// Where the pod finds the secrets that are handed in.
+pub const HANDED_AT: &str = "/run/mlops";
+
+/// How long a check may take, the start of its pod and the pull of its image included.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How long what a check made may take to go.
+const GOING: Duration = Duration::from_mins(1);
+
+/// Files of more bytes are refused before they are sent: a `ConfigMap` takes 1 MiB with all that is around them.
+const MOST_FILES: usize = 900 << 10;
+
+/// A log that is longer is no report.
+const MOST_LOG: i64 = 16 << 20;
+
+/// A check to be made by a pod of the cluster.
+#[derive(Debug, Clone)]
+pub struct CheckJob {
+    /// The image, which has the program `mlops` on its path.
+    pub image: String,
+    /// The arguments of `mlops`.
+    pub args: Vec<String>,
+    /// Text by path below [`FILES_AT`]. Anybody who may read the namespace may read them.
+    pub files: BTreeMap<String, String>,
+    /// The platform's own secrets that the pod may read.
+    pub reads: BTreeSet<SecretName>,
+    /// Secrets from elsewhere, by the name of their file below [`HANDED_AT`].
+    pub handed: BTreeMap<String, SecretText>,
+    /// The services that it may reach.
+    pub reaches: Vec<Service>,
+}
+
+/// How the pod of a check ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// What it printed. It may hold control characters.
+    pub log: String,
+    /// Its exit code.
+    pub code: i32,
+}
+
+impl ClusterTarget {
+    /// Has a pod of the platform's namespace make a check, and removes all of it again, whatever came of it. What an
+    /// earlier one left behind is removed first, so the caller must hold the platform's [lock](ClusterTarget::lock).
+    ///
+    /// # Errors
+    ///
+    /// When an object cannot be made, with the first cause when the pod cannot start; [`ErrorKind::Interrupted`] when
+    /// `cancel` was; [`ErrorKind::InvalidInput`] when the files are too many for a `ConfigMap`.
+    pub async fn check(&self, job: &CheckJob, cancel: &CancellationToken) -> Result<Ended> {
+        let bytes: usize = job.files.values().map(String::len).sum();
+        if bytes > MOST_FILES {
+            let doing = "bring the platform's description into the cluster";
+            return Err(Error::new(ErrorKind::InvalidInput, doing).with_source(format!(
+                "the platform file and the folders of components have {bytes} bytes; a ConfigMap takes {MOST_FILES}"
+            )));
+        }
+        self.remove_checks().await?;
+        let ended = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "check from inside the cluster")
+                .with_source("it was interrupted")),
+            ended = self.run(job) => ended,
+        };
+        let removed = self.remove_checks().await;
+        let ended = ended?;
+        removed.map(|_| ended)
+    }
+
+    async fn run(&self, job: &CheckJob) -> Result<Ended> {
+        let client = self.client().await?;
+        let frame = Frame {
+            namespace: self.namespace(),
+            platform: &self.platform,
+            job,
+            api_server: api_server(&client).await,
+        };
+        let mut set = ObjectSet::new();
+        for object in frame.objects() {
+            set.add_value(object)?;
+        }
+        let applier = Applier::new(client.clone()).with_namespace(self.namespace());
+        let report = applier
+            .apply(&set, &ApplyOptions::default(), &|_| {})
+            .await?;
+        if let Some((id, outcome)) = report.problems().next() {
+            let doing = format!("make {id} for the check");
+            return Err(match outcome {
+                Outcome::Failed(failure) => {
+                    Error::new(failure.kind, doing).with_source(failure.to_error())
+                }
+                other => Error::new(ErrorKind::Failed, doing).with_source(format!("{other:?}")),
+            });
+        }
+        let subject = ObjectRef::new("batch/v1", "Job", Some(self.namespace()), NAME);
+        let pod = tokio::select! {
+            pod = ended_pod(&client, self.namespace()) => pod?,
+            cause = hopeless(&client, &subject) => return Err(told(&cause)),
+            () = tokio::time::sleep(PATIENCE) => {
+                return Err(late(&client, &subject).await);
+            }
+        };
+        read(&client, self.namespace(), &subject, &pod).await
+    }
+
+    /// Removes what checks of the platform made, and waits until it is gone. Returns whether there was anything. Who may
+    /// not even look for roles has made none, and that they are not looked for is no error then.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be looked for, or does not go.
+    pub async fn remove_checks(&self) -> Result<bool> {
+        let client = self.client().await?;
+        let (namespace, labels) = (self.namespace(), self.check_labels());
+        let jobs = delete_all::<Job>(&client, namespace, &labels).await?;
+        let made = futures::try_join!(
+            delete_all::<Secret>(&client, namespace, &labels),
+            delete_all::<ConfigMap>(&client, namespace, &labels),
+            delete_all::<NetworkPolicy>(&client, namespace, &labels),
+            delete_all::<ServiceAccount>(&client, namespace, &labels),
+            allowed(delete_all::<RoleBinding>(&client, namespace, &labels)),
+            allowed(delete_all::<Role>(&client, namespace, &labels)),
+        )?;
+        let gone: Vec<ObjectId> = jobs
+            .iter()
+            .map(|name| ObjectId::new("batch", "Job", Some(namespace), name))
+            .collect();
+        if !gone.is_empty() {
+            // A Job that is removed so goes after its pods.
+            let options = WaitOptions::new(GOING);
+            let waiter = Waiter::new(client);
+            waiter.wait_until_gone(&gone, &options, &|_| {}).await?;
+        }
+        let (a, b, c, d, e, f) = made;
+        Ok([jobs, a, b, c, d, e, f].iter().any(|names| !names.is_empty()))
+    }
+
+    fn check_labels(&self) -> String {
+        format!("{PLATFORM_LABEL}={},{LABEL}", self.platform)
+    }
+}
+
+/// Removes all of a kind with those labels; the names of what was there.
+async fn delete_all<K>(client: &Client, namespace: &str, labels: &str) -> Result<Vec<String>>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
+{
+    let doing = || format!("remove what a check made ({})", K::kind(&()));
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let found = api.list_metadata(&ListParams::default().labels(labels)).await;
+    let found = found.map_err(|error| wrap(error, doing()))?;
+    let mut names = Vec::new();
+    for object in found.items {
+        let name = object.name_any();
+        let removed = api.delete(&name, &DeleteParams::foreground()).await;
+        if let Err(error) = removed.map_err(|error| wrap(error, doing()))
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// What cannot be looked for for want of rights was not made with them.
+async fn allowed(names: impl Future<Output = Result<Vec<String>>>) -> Result<Vec<String>> {
+    match names.await {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            tracing::debug!(error = %error, "roles of checks are not looked for");
+            Ok(Vec::new())
+        }
+        result => result,
+    }
+}
+
+/// Egress rules that lead to the API server: its own address and its Service's, since network plugins differ in which of
+/// them they see.
+async fn api_server(client: &Client) -> Vec<Value> {
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), "default");
+    let services: Api<ClusterService> = Api::namespaced(client.clone(), "default");
+    let of_it = ListParams::default().labels("kubernetes.io/service-name=kubernetes");
+    let (slices, service) = tokio::join!(slices.list(&of_it), services.get("kubernetes"));
+    let (Ok(slices), Ok(service)) = (slices, service) else {
+        // Not everybody may look into that namespace.
+        return vec![to_any_api_server()];
+    };
+    let parsed = |text: &String| text.parse::<IpAddr>().ok();
+    let mut rules: Vec<Value> = slices
+        .items
+        .iter()
+        .map(|slice| {
+            let addresses = slice.endpoints.iter().flatten();
+            let addresses = addresses.flat_map(|endpoint| &endpoint.addresses);
+            let addresses: Vec<IpAddr> = addresses.filter_map(parsed).collect();
+            let ports = slice.ports.iter().flatten().filter_map(|port| port.port);
+            (addresses, ports.collect::<Vec<i32>>())
+        })
+        .filter(|(addresses, ports)| !addresses.is_empty() && !ports.is_empty())
+        .map(|(addresses, ports)| to_addresses(&addresses, &ports))
+        .collect();
+    let spec = service.spec.unwrap_or_default();
+    let addresses: Vec<IpAddr> = spec.cluster_ips.iter().flatten().filter_map(parsed).collect();
+    let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
+    if !addresses.is_empty() && !ports.is_empty() {
+        rules.push(to_addresses(&addresses, &ports));
+    }
+    if rules.is_empty() {
+        rules.push(to_any_api_server());
+    }
+    rules
+}
+
+/// The pod of the check, as soon as it has ended.
+async fn ended_pod(client: &Client, namespace: &str) -> Result<Pod> {
+    let doing = "watch the pod of the check";
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let ours = watcher::Config::default().labels(&format!("batch.kubernetes.io/job-name={NAME}"));
+    let mut seen = watcher(pods, ours)
+        .default_backoff()
+        .applied_objects()
+        .boxed();
+    while let Some(pod) = seen.next().await {
+        match pod {
+            Ok(pod) => {
+                let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                if matches!(phase, Some("Succeeded" | "Failed")) {
+                    return Ok(pod);
+                }
+            }
+            // It begins again by itself; only what no other attempt mends ends it.
+            Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) => {
+                let error = wrap(error, doing);
+                if matches!(
+                    error.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::NotFound
+                ) {
+                    return Err(error);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the watch of the check's pod failed"),
+        }
+    }
+    Err(Error::new(ErrorKind::Failed, doing).with_source("the watch ended"))
+}
+
+/// How long a cause must last until it is given up: short for one that no waiting heals, which once may be a moment
+/// between two writes of a controller; longer for one that may pass. `None` for what only takes its time.
+fn lasts(code: CauseCode) -> Option<Duration> {
+    if HOPELESS.contains(&code) {
+        return Some(Duration::from_secs(2));
+    }
+    let may_pass = [
+        CauseCode::ImagePullFailed,
+        CauseCode::RegistryUnreachable,
+        CauseCode::ContainerConfigWrong,
+    ];
+    may_pass.contains(&code).then_some(Duration::from_secs(30))
+}
+
+/// Ends with a cause that lasts.
+async fn hopeless(client: &Client, subject: &ObjectRef) -> Cause {
+    let mut before = None;
+    loop {
+        let seen = explain_until(client, subject, PATIENCE, |explanation| {
+            let cause = explanation.cause.as_ref();
+            cause.is_some_and(|cause| lasts(cause.code).is_some())
+        });
+        let cause = match seen.await {
+            Ok(explanation) => explanation.cause,
+            Err(_) => None,
+        };
+        let code = cause.as_ref().map(|cause| cause.code);
+        match cause {
+            Some(cause) if before == code => return cause,
+            _ => before = code,
+        }
+        let pause = code.and_then(lasts).unwrap_or(Duration::from_secs(5));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn told(cause: &Cause) -> Error {
+    let (subject, message, code) = (&cause.subject, &cause.message, cause.code);
+    let hint = if code.as_str().starts_with("image-") || code == CauseCode::RegistryUnreachable {
+        format!(
+            "{}; `images` in the platform file names another image that has `mlops`",
+            cause.remedy
+        )
+    } else {
+        cause.remedy.clone()
+    };
+    Error::new(ErrorKind::Failed, "start the check in the cluster")
+        .with_source(format!("{subject}: {message} ({code})"))
+        .with_hint(hint)
+}
+
+/// The error of a check that took too long, with the first cause that can be found.
+async fn late(client: &Client, subject: &ObjectRef) -> Error {
+    let doing = "check from inside the cluster";
+    let within = format!("it did not end within {} s", PATIENCE.as_secs());
+    let cause = explain(client, subject).await.ok();
+    let cause = cause.and_then(|explanation| explanation.cause);
+    let error = Error::new(ErrorKind::Timeout, doing);
+    match cause {
+        Some(cause) => error
+            .with_source(format!("{within}: {}: {} ({})", cause.subject, cause.message, cause.code))
+            .with_hint(cause.remedy),
+        None => error.with_source(within),
+    }
+}
+
+/// What the pod printed; an error with its cause when it did not end by itself.
+async fn read(client: &Client, namespace: &str, subject: &ObjectRef, pod: &Pod) -> Result<Ended> {
+    let statuses = pod.status.iter();
+    let mut statuses = statuses.flat_map(|status| status.container_statuses.iter().flatten());
+    let ended = statuses.find_map(|status| status.state.as_ref()?.terminated.clone());
+    let ended = ended.filter(|ended| {
+        let reason = ended.reason.as_deref().unwrap_or_default();
+        matches!(reason, "Completed" | "Error")
+    });
+    let Some(ended) = ended else {
+        let explanation = explain(client, subject).await?;
+        return Err(match explanation.cause {
+            Some(cause) => told(&cause),
+            None => Error::new(ErrorKind::Failed, "check from inside the cluster")
+                .with_source(format!("the pod {} was ended", pod.name_any())),
+        });
+    };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let options = LogParams {
+        limit_bytes: Some(MOST_LOG),
+        ..LogParams::default()
+    };
+    let log = pods.logs(&pod.name_any(), &options).await;
+    let log = log.map_err(|error| wrap(error, "read what the check printed"))?;
+    Ok(Ended {
+        log,
+        code: ended.exit_code,
+    })
+}
