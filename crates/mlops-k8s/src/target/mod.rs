@@ -3,6 +3,7 @@
 mod endpoints;
 mod object;
 mod provider;
+mod rights;
 mod store;
 
 use std::collections::BTreeMap;
@@ -162,11 +163,26 @@ impl ClusterTarget {
     pub async fn lock(&self, graph: &Graph, holder: &str) -> Result<LeaseGuard> {
         let client = self.client().await?;
         provider::make_namespace(&client, graph, &self.platform, &self.namespace).await?;
-        let name = format!("mlops-{}", self.platform);
-        LeaseOptions::new(&name, &self.namespace, holder)
+        LeaseOptions::new(&self.lease(), &self.namespace, holder)
             .with_wait(PATIENCE)
             .acquire(&client)
             .await
+    }
+
+    /// The name of the Lease.
+    fn lease(&self) -> String {
+        format!("mlops-{}", self.platform)
+    }
+
+    /// Whether the platform's namespace is there. One that is being removed is waited for.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be asked, or the namespace does not go.
+    pub async fn has_namespace(&self) -> Result<bool> {
+        let client = self.client().await?;
+        let found = provider::settled(&client, &self.namespace).await?;
+        Ok(found.is_some())
     }
 
     /// How the workload of each component is.

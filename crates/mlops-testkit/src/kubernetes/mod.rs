@@ -10,12 +10,16 @@ pub mod images;
 mod node;
 pub mod platform;
 pub(crate) mod programs;
+mod proxy;
+mod storage;
+mod trouble;
 
 pub use addons::BUSYBOX;
 pub use certificates::Credentials;
 pub use cluster::TestCluster;
 pub use node::{NODE, TestNode};
 pub use programs::{Programs, VERSION, build_all, programs};
+pub use proxy::{Fault, FaultProxy};
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,17 @@ pub(super) struct Lock {
 }
 
 impl Session {
+    /// As [`Self::lock`], for what only takes away: where no namespace is, none is made to lock it.
+    pub(super) async fn lock_what_is_there(&self, events: &EventSink) -> Result<Lock> {
+        match &self.cluster {
+            Some(cluster) if !cluster.has_namespace().await? => Ok(Lock {
+                here: self.target.lock(events).await?,
+                _there: None,
+            }),
+            _ => self.lock(events).await,
+        }
+    }
+
     /// Takes the right to change the platform, waiting for another run; `events` is told of the wait.
     pub(super) async fn lock(&self, events: &EventSink) -> Result<Lock> {
         let here = self.target.lock(events).await?;

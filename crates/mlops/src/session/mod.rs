@@ -7,6 +7,7 @@ mod look;
 mod machine;
 mod models;
 mod outside;
+mod rights;
 mod status;
 mod work;
 

@@ -195,6 +195,10 @@ impl Needs {
                     let need = self.of(Some(namespace), group, resource);
                     need.all.extend(["get", "list", "watch"]);
                 }
+                for (group, resource) in crate::explain::read_in_namespace() {
+                    let need = self.of(Some(namespace), group, resource);
+                    need.all.insert("list");
+                }
                 self.of(Some(namespace), "", "pods/log").all.insert("get");
             }
             if options.port_forward {
@@ -203,7 +207,13 @@ impl Needs {
                     .extend(["get", "list"]);
                 let need = self.of(Some(namespace), "", "pods/portforward");
                 need.all.extend(["create", "get"]);
+                let need = self.of(Some(namespace), "discovery.k8s.io", "endpointslices");
+                need.all.insert("list");
             }
+        }
+        for (group, resource) in &options.strays {
+            let need = self.of(Some(options.default_namespace()), group, resource);
+            need.all.extend(["get", "list", "watch", "delete"]);
         }
         if let Some(parent) = &options.parent {
             let need = self.of(parent.namespace.as_deref(), &parent.group, &parent.resource);
