@@ -32,7 +32,8 @@ impl Session {
         let there = match &self.cluster {
             Some(cluster) => {
                 let host = self.graph.platform.as_str();
-                let holder = ClusterTarget::holder(host)?;
+                // What a run of this folder held that was killed is free for the next one here at once.
+                let holder = self.target.holder(&here, || ClusterTarget::holder(host))?;
                 Some(cluster.lock(&self.graph, &holder).await?)
             }
             None => None,

@@ -225,7 +225,8 @@ impl Needs {
             let need = self.of(Some(namespace), "coordination.k8s.io", "leases");
             need.all.insert("create");
             let verbs = need.named.entry(name.clone()).or_default();
-            verbs.extend(["get", "patch", "update", "delete"]);
+            // A list or watch of one object by its name is allowed by that name: so another holder is waited for.
+            verbs.extend(["get", "list", "watch", "patch", "update", "delete"]);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mlops_testkit::kubernetes::Fault;
 
-use super::{Site, WHOLE, calm, node};
+use super::{Site, WHOLE, calm, node, of_whole};
 
 #[test]
 fn a_third_of_all_requests_meet_trouble_and_the_end_is_the_same() {
@@ -29,7 +29,7 @@ fn a_third_of_all_requests_meet_trouble_and_the_end_is_the_same() {
     site.assert_whole();
     assert_eq!(site.objects(), there);
     assert_eq!(site.secrets(), secrets);
-    assert_eq!(expected(), there);
+    assert_eq!(there, of_whole());
 
     site.write("kubeconfig", &proxy.kubeconfig());
     site.run(&["down"]).expect(0);
@@ -50,12 +50,4 @@ fn a_third_of_all_requests_meet_trouble_and_the_end_is_the_same() {
         assert!(met.contains_key(&fault), "{fault:?} never came: {met:?}");
     }
     site.seconds(begun);
-}
-
-/// What the platform has in its namespace, and what Kubernetes puts beside it.
-fn expected() -> Vec<String> {
-    let text = "configmaps/kube-root-ca.crt configmaps/notes configmaps/postgres \
-        persistentvolumeclaims/postgres persistentvolumeclaims/s3 \
-        secrets/notes secrets/notes.session-key secrets/postgres";
-    text.split_whitespace().map(str::to_owned).collect()
 }

@@ -247,3 +247,32 @@ impl Site {
         println!("{}: {:.1} s", self.name, begun.elapsed().as_secs_f32());
     }
 }
+
+/// What a platform of [`WHOLE`] has in its namespace, with what Kubernetes puts beside it.
+fn of_whole() -> Vec<String> {
+    words(
+        "configmaps/kube-root-ca.crt configmaps/notes configmaps/postgres
+        persistentvolumeclaims/postgres persistentvolumeclaims/s3
+        secrets/notes secrets/notes.postgres-password secrets/notes.s3-secret-key secrets/notes.session-key
+        secrets/postgres secrets/postgres.superuser-password secrets/s3 secrets/s3.admin-secret-key
+        services/notes services/postgres services/s3
+        serviceaccounts/default serviceaccounts/notes serviceaccounts/postgres serviceaccounts/s3
+        deployments/notes statefulsets/postgres statefulsets/s3
+        networkpolicies/notes networkpolicies/notes-to-postgres networkpolicies/notes-to-s3
+        networkpolicies/postgres networkpolicies/postgres-from-notes
+        networkpolicies/s3 networkpolicies/s3-from-notes",
+    )
+}
+
+/// The same of [`LIGHT`].
+fn of_light() -> Vec<String> {
+    words(
+        "configmaps/kube-root-ca.crt configmaps/leaves
+        secrets/leaves secrets/leaves.one secrets/leaves.two services/leaves
+        serviceaccounts/default serviceaccounts/leaves deployments/leaves networkpolicies/leaves",
+    )
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
