@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod object;
+mod pods;
 mod provider;
 mod rights;
 mod store;
@@ -196,7 +197,7 @@ impl ClusterTarget {
         provider::status(&client, workloads, &self.namespace).await
     }
 
-    /// Has every workload of the platform run no pod; all else stays. Returns the names of what was stopped.
+    /// Has every workload of the platform run no pod, and waits until none is left; all else stays. Returns the names of what was stopped.
     ///
     /// # Errors
     ///
@@ -209,6 +210,8 @@ impl ClusterTarget {
                 stopped.push(resource.component.to_string());
             }
         }
+        let ours = format!("app.kubernetes.io/instance={}", self.platform);
+        pods::until_gone(&client, &self.namespace, &ours, pods::Which::All).await?;
         Ok(stopped)
     }
 

@@ -16,7 +16,7 @@ use mlops_core::{
 use serde_json::{Value, json};
 
 use super::object::{found_spec, object_of, stranger};
-use super::{Connection, store};
+use super::{Connection, pods, store};
 use crate::apply::{Applier, ApplyOptions, Outcome};
 use crate::discovery::{Kind, Kinds, Lookup, Scope};
 use crate::error::wrap;
@@ -27,7 +27,7 @@ use crate::plan::{self, Contested, Existing, PlanOptions};
 use crate::wait::{ReadyRules, Status, WaitOptions, Waiter, status_of};
 
 /// How long an object may take to become ready, or to go.
-const PATIENCE: Duration = Duration::from_mins(10);
+pub(super) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The kinds that a platform's objects have, and in which strays are looked for.
 pub(super) const KINDS: [(&str, &str); 12] = [
@@ -192,6 +192,9 @@ impl ObjectProvider {
             && is_down(live.json())
         {
             scale_up(&client, resource, &self.namespace).await?;
+        }
+        if let Ok(spec) = resource.typed::<ObjectSpec>() {
+            pods::until_old_are_gone(&client, &self.namespace, &spec).await?;
         }
         let progress = |event: crate::wait::WaitEvent| {
             cx.events.progress(&resource.id, event.status.to_string());
