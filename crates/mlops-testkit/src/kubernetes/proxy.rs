@@ -111,7 +111,7 @@ fn sure<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
 
 impl FaultProxy {
     /// Starts one before the server at `url`, signing in there with `credentials`; so many of a hundred requests meet
-    /// trouble.
+    /// trouble, and three times as many watches.
     ///
     /// # Panics
     ///
@@ -205,10 +205,10 @@ async fn accept(listener: TcpListener, way: Arc<Way>) {
 }
 
 impl Way {
-    /// What a request meets now.
-    fn choose(&self, from: &[Fault]) -> Option<Fault> {
+    /// What a request meets now, so many times out of a hundred.
+    fn choose(&self, percent: u64, from: &[Fault]) -> Option<Fault> {
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-        if chance.random_range(0..100) >= self.percent {
+        if chance.random_range(0..100) >= percent {
             return None;
         }
         let fault = from.get(chance.random_range(0..from.len())).copied()?;
@@ -221,11 +221,12 @@ impl Way {
         let query = request.uri().query().unwrap_or_default();
         let is_upgrade = request.headers().contains_key(UPGRADE);
         let fault = if query.contains("watch=true") {
-            self.choose(&OF_WATCHES)
+            // They are few.
+            self.choose((self.percent * 3).min(90), &OF_WATCHES)
         } else if is_upgrade {
-            self.choose(&OF_UPGRADES)
+            self.choose(self.percent, &OF_UPGRADES)
         } else {
-            self.choose(&OF_REQUESTS)
+            self.choose(self.percent, &OF_REQUESTS)
         };
         let refused = |code, reason| Ok(refusal(code, reason));
         match fault {

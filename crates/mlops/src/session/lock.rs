@@ -1,11 +1,16 @@
 //! The right to change a platform.
 
-use mlops_core::{EventSink, Result};
+use std::time::Duration;
+
+use mlops_core::{Event, EventSink, Result};
 use mlops_k8s::LeaseGuard;
 use mlops_k8s::target::ClusterTarget;
 use mlops_local::PlatformLock;
 
 use super::Session;
+
+/// Longer than a Lease that is free takes.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Held while a platform is changed: here, and where it is.
 pub(super) struct Lock {
@@ -34,7 +39,7 @@ impl Session {
                 let host = self.graph.platform.as_str();
                 // What a run of this folder held that was killed is free for the next one here at once.
                 let holder = self.target.holder(&here, || ClusterTarget::holder(host))?;
-                Some(cluster.lock(&self.graph, &holder).await?)
+                Some(self.lock_there(cluster, &holder, events).await?)
             }
             None => None,
         };
@@ -42,5 +47,26 @@ impl Session {
             here,
             _there: there,
         })
+    }
+
+    /// Takes the Lease; when it does not come at once, `events` is told who has it.
+    async fn lock_there(
+        &self,
+        cluster: &ClusterTarget,
+        holder: &str,
+        events: &EventSink,
+    ) -> Result<LeaseGuard> {
+        let mut taking = std::pin::pin!(cluster.lock(&self.graph, holder));
+        match tokio::time::timeout(AT_ONCE, &mut taking).await {
+            Ok(taken) => taken,
+            Err(_) => {
+                // A server that does not answer is the business of whoever takes the Lease.
+                let found = cluster.lock_holder().await.unwrap_or_default();
+                if let Some(other) = found.filter(|found| found != holder) {
+                    events.emit(Event::Locked { holder: other });
+                }
+                taking.await
+            }
+        }
     }
 }

@@ -19,9 +19,11 @@ impl Signed {
         let site = Site::new(name, "", content);
         let script = site.home.path("sign in.sh");
         let token = site.home.path("token");
+        // It looks whether it was announced.
         let text = format!(
-            "echo ran >> '{0}.runs'\nprintf '{{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\"status\":{{\"token\":\"%s\"}}}}' \"$(cat '{0}')\"\n",
-            token.display()
+            "echo ran >> '{0}.runs'\ngrep -q 'has a program run' '{1}' || echo unsaid >> '{0}.runs'\nprintf '{{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\"status\":{{\"token\":\"%s\"}}}}' \"$(cat '{0}')\"\n",
+            token.display(),
+            site.home.path("started.log").display()
         );
         std::fs::write(&script, text).unwrap();
         let mut config = admin;
@@ -33,10 +35,12 @@ impl Signed {
         Self { site }
     }
 
-    /// How often the program ran.
+    /// How often the program ran, each time announced.
+    #[track_caller]
     fn runs(&self) -> usize {
-        let text = std::fs::read_to_string(self.site.home.path("token.runs"));
-        text.unwrap_or_default().lines().count()
+        let text = std::fs::read_to_string(self.site.home.path("token.runs")).unwrap();
+        assert!(!text.contains("unsaid"), "{text}");
+        text.lines().count()
     }
 
     /// Makes a token that is valid until the Secret `word` goes.
@@ -195,6 +199,7 @@ fn two_versions_of_the_tool_take_turns() {
         ended.iter().all(std::process::ExitStatus::success),
         "{logs}"
     );
+    assert!(logs.contains("another run holds the platform"), "{logs}");
     // One of them came last: all is as that one says, and the other would change just what it has in another way.
     let plans = [&site, &other].map(|site| site.run(&["plan", "--exit-code"]));
     let mut codes = plans.each_ref().map(|said| said.code);
