@@ -135,6 +135,7 @@ fn run_verb(cx: &Cx, verb: &Verb) -> Result<Exit> {
     }
     match verb {
         Verb::Init(args) => commands::init::init(cx, args),
+        Verb::Rights(args) => commands::rights::rights(cx, args),
         Verb::Schema(_) => commands::schema::schema(cx),
         Verb::Completions(args) => commands::completions::completions(cx, args),
         Verb::Man(args) => commands::man::man(cx, args),

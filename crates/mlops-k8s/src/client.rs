@@ -1,12 +1,14 @@
 //! The way to an API server: from a kubeconfig or from inside a cluster.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use mlops_core::{Error, ErrorKind, Result};
 
 use crate::error::wrap;
+use crate::steady::{Make, steady};
 
 /// What a kubeconfig says of one context: which server, who, and which program will run for the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,23 +174,38 @@ impl ClusterAccess {
     ///
     /// When the credentials or certificates cannot be read.
     pub async fn config(&self) -> Result<Config> {
-        let options = KubeConfigOptions {
-            context: Some(self.summary.context.clone()),
-            ..KubeConfigOptions::default()
-        };
-        let config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &options).await;
-        let mut config = config.map_err(|error| wrap(error.into(), self.doing()))?;
-        config.default_retry = false;
-        Ok(config)
+        let config = self.kube_config().await;
+        config.map_err(|error| wrap(error, self.doing()))
     }
 
     /// Makes a client. This runs the credentials' program, if there is one; it asks the server nothing.
+    ///
+    /// The client repeats what is read when a connection breaks, for 20 s, and what the server asks to repeat. When the
+    /// server refuses the credentials they are taken anew, once a request: a token's file is read again, and the program
+    /// runs again.
     ///
     /// # Errors
     ///
     /// When the credentials or certificates cannot be read.
     pub async fn connect(&self) -> Result<Client> {
-        Client::try_from(self.config().await?).map_err(|error| wrap(error, self.doing()))
+        let client = Client::try_from(self.config().await?);
+        let client = client.map_err(|error| wrap(error, self.doing()))?;
+        let access = self.clone();
+        let make: Make = Arc::new(move || {
+            let access = access.clone();
+            Box::pin(async move { Client::try_from(access.kube_config().await?) })
+        });
+        Ok(steady(client, make))
+    }
+
+    async fn kube_config(&self) -> kube::Result<Config> {
+        let options = KubeConfigOptions {
+            context: Some(self.summary.context.clone()),
+            ..KubeConfigOptions::default()
+        };
+        let mut config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &options).await?;
+        config.default_retry = false;
+        Ok(config)
     }
 
     fn doing(&self) -> String {
@@ -210,7 +227,13 @@ pub fn connect_in_cluster() -> Result<Client> {
             .with_hint("outside a cluster, give a kubeconfig")
     })?;
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| wrap(error, doing))
+    let client = Client::try_from(config.clone()).map_err(|error| wrap(error, doing))?;
+    // The token is in a file, which every new client reads.
+    let make: Make = Arc::new(move || {
+        let config = config.clone();
+        Box::pin(async move { Client::try_from(config) })
+    });
+    Ok(steady(client, make))
 }
 
 #[cfg(test)]

@@ -189,6 +189,15 @@ pub fn wrap(error: kube::Error, doing: impl Into<String>) -> Error {
     Error::new(kind, doing).with_source(error)
 }
 
+/// Whether what a client ran into may be over the next time.
+pub(crate) fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => true,
+        kube::Error::Service(cause) => kind_of_transport(cause.as_ref()).is_retryable(),
+        _ => false,
+    }
+}
+
 /// A connection that breaks may work the next time; one whose certificate is wrong will not.
 fn kind_of_transport(error: &(dyn std::error::Error + 'static)) -> ErrorKind {
     let mut source = Some(error);

@@ -1,4 +1,5 @@
-//! One request to the API server, made again where that is safe: the only place of this crate that retries.
+//! One request to the API server, made again where that is safe. What calls of the kube crate need of that is in
+//! [`crate::steady`].
 
 use std::time::{Duration, Instant};
 
@@ -27,9 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// The same for the first calls of all: a server that is not there at all is told sooner.
 pub(crate) const FIRST_PATIENCE: Duration = Duration::from_secs(20);
 /// The server answers 500 for what may pass and for what will not, such as a webhook that is not there.
-const ATTEMPTS_AT_500: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const ATTEMPTS_AT_500: u32 = 6;
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Marks a request that is repeated by whoever sends it, so that two levels do not multiply.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mended;
 
 /// A request as data.
 #[derive(Clone)]
@@ -224,6 +229,7 @@ async fn attempt_once(
         .uri(&call.path)
         .header(ACCEPT, call.accept)
         .header(CONTENT_TYPE, call.content)
+        .extension(Mended)
         .body(Body::from(call.body.clone()))
         .map_err(|error| plain(Error::new(ErrorKind::InvalidInput, doing()).with_source(error)))?;
     let exchange = async {

@@ -15,6 +15,7 @@ mod plan;
 pub mod preflight;
 mod reach;
 mod remove;
+mod steady;
 pub mod target;
 pub mod validate;
 mod wait;

@@ -178,6 +178,11 @@ impl Folders {
         self.root.join("lock")
     }
 
+    /// Who the runs of this folder are elsewhere, since the machine was started.
+    pub(crate) fn holder(&self, boot: &str) -> PathBuf {
+        self.root.join("run").join(format!("holder-{boot}"))
+    }
+
     /// Held by the supervisor as long as it lives.
     pub fn supervisor_lock(&self) -> PathBuf {
         self.root.join("supervisor.lock")

@@ -196,6 +196,35 @@ impl LocalTarget {
         .await
     }
 
+    /// The name under which the runs of this folder hold something elsewhere: made at the first call, and kept until the
+    /// platform is removed or the machine starts anew. The lock shows that no other run is at work with it.
+    ///
+    /// # Errors
+    ///
+    /// When no name can be made or kept.
+    pub fn holder(
+        &self,
+        _lock: &PlatformLock,
+        make: impl FnOnce() -> Result<String>,
+    ) -> Result<String> {
+        // A folder that machines share has one for each.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        if boot.trim().is_empty() {
+            return make();
+        }
+        let path = self.folders.holder(boot.trim());
+        let kept = || {
+            let bytes = files::read_private(&path)?;
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            Ok::<_, Error>(text.filter(|text| !text.is_empty()))
+        };
+        if let Some(name) = kept()? {
+            return Ok(name);
+        }
+        files::replace_private(&path, make()?.as_bytes())?;
+        kept()?.ok_or_else(|| Error::new(ErrorKind::Failed, "keep the name of a holder"))
+    }
+
     /// Records what goes through in the platform's `events.jsonl`, and hands it on.
     pub fn record(&self, events: EventSink) -> EventSink {
         self.journal.tee(events)

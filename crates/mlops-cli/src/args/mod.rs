@@ -10,7 +10,8 @@ use mlops_core::PlatformName;
 pub use verbs::{
     CheckArgs, CompletionsArgs, CredentialsArgs, DiffArgs, DoctorArgs, DownArgs, EnvArgs,
     EventsArgs, FileArg, ImagesArgs, InitArgs, LogsArgs, ManArgs, OpenArgs, PlanArgs, PredictArgs,
-    PrefetchArgs, RemoveArgs, SchemaArgs, ServeArgs, ShellSyntax, StatusArgs, UpArgs, Verb,
+    PrefetchArgs, RemoveArgs, RightsArgs, SchemaArgs, ServeArgs, ShellSyntax, StatusArgs, UpArgs,
+    Verb,
 };
 
 /// The arguments of the `mlops` command.

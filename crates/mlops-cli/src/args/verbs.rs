@@ -90,6 +90,11 @@ pub enum Verb {
     /// Ends with 4 when something that is needed is missing.
     #[command(after_help = "Example:\n  mlops doctor")]
     Doctor(DoctorArgs),
+    /// Print the least rights on a cluster that this platform takes, as objects for its administrator.
+    ///
+    /// They are derived from the platform alone: no cluster is asked.
+    #[command(after_help = "Example:\n  mlops rights --account ci/deployer | kubectl apply -f -")]
+    Rights(RightsArgs),
     /// Print the JSON Schema of the platform file.
     #[command(after_help = "Example:\n  mlops schema > platform.schema.json")]
     Schema(SchemaArgs),
@@ -125,6 +130,7 @@ impl Verb {
             Self::Images(args) => &args.platform.file,
             Self::Prefetch(args) => &args.platform.file,
             Self::Doctor(args) => &args.platform.file,
+            Self::Rights(args) => &args.platform.file,
             Self::Schema(_) | Self::Completions(_) | Self::Man(_) => &None,
         };
         own.as_deref().or(global.file.as_deref())
@@ -384,6 +390,17 @@ pub struct DoctorArgs {
     /// The platform file.
     #[command(flatten)]
     pub platform: FileArg,
+}
+
+/// Arguments of `mlops rights`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct RightsArgs {
+    /// Whose platform.
+    #[command(flatten)]
+    pub platform: FileArg,
+    /// The `ServiceAccount` that gets the rights.
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub account: String,
 }
 
 /// Arguments of `mlops schema`.

@@ -17,6 +17,7 @@ pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod prefetch;
 pub(crate) mod remove;
+pub(crate) mod rights;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod status;

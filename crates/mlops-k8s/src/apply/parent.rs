@@ -13,6 +13,7 @@ use mlops_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::error::printable;
 use crate::http::{Call, FIRST_PATIENCE, find};
 use crate::objects::{GroupKind, Wanted};
 
@@ -20,6 +21,8 @@ use crate::objects::{GroupKind, Wanted};
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 const ID: &str = "applyset.kubernetes.io/id";
 const TOOLING: &str = "applyset.kubernetes.io/tooling";
+/// What comes before the version there, whichever that is.
+const OUR_NAME: &str = "mlops";
 const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
 const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
 
@@ -95,6 +98,17 @@ impl SetName {
                 .and_then(|all| all.get(key));
             found.and_then(Value::as_str).unwrap_or_default().to_owned()
         };
+        let tooling = text(TOOLING);
+        let tool = tooling.split('/').next().unwrap_or_default();
+        if !tool.is_empty() && tool != OUR_NAME {
+            let cause = format!(
+                "the set is managed by `{}`, and two tools would undo what the other does",
+                printable(&tooling)
+            );
+            return Err(Error::new(ErrorKind::Conflict, doing())
+                .with_source(cause)
+                .with_hint("use that tool, or choose another name for the set"));
+        }
         let parts = |text: &str| -> Vec<String> {
             text.split(',')
                 .map(str::trim)

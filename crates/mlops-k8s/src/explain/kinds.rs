@@ -47,6 +47,14 @@ pub(super) const IN_NAMESPACE: &[(&str, &str, &str, Part)] = &[
     ("networking.k8s.io/v1", "Ingress", "ingresses", Part::Whole),
 ];
 
+/// The group and plural of what is read of a namespace.
+pub(crate) fn read_in_namespace() -> impl Iterator<Item = (&'static str, &'static str)> {
+    IN_NAMESPACE.iter().map(|(api_version, _, plural, _)| {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        (group, *plural)
+    })
+}
+
 /// What is read of the whole cluster, when something in the namespace needs it.
 pub(super) const NODES: (&str, &str, &str, Part) = ("v1", "Node", "nodes", Part::Whole);
 pub(super) const CLASSES: (&str, &str, &str, Part) = (

@@ -38,6 +38,7 @@ pub use codes::{CauseCode, CauseInfo};
 pub use facts::{Event, Facts, Found, Log, Object};
 pub use gather::gather;
 pub use judge::judge;
+pub(crate) use kinds::read_in_namespace;
 pub use model::{Cause, Evidence, Explanation, ObjectRef};
 pub use until::explain_until;
 

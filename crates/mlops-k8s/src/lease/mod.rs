@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 pub use guard::LeaseGuard;
 
-use crate::http::{Call, ask, find};
+use crate::http::{Call, FIRST_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE, ask, find};
 
 /// Which lease, and for whom.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ impl LeaseOptions {
     pub async fn acquire(self, client: &kube::Client) -> Result<LeaseGuard> {
         let deadline = Instant::now() + self.wait;
         loop {
-            let (transitions, held) = match self.try_once(client, None).await? {
+            let (transitions, held) = match self.try_patiently(client, None).await? {
                 Answer::Held(held) => return Ok(self.guard(client, held)),
                 Answer::Taken(found) => (found.transitions, found),
             };
@@ -111,7 +111,7 @@ impl LeaseOptions {
             match still {
                 Ok(Ok(version)) => {
                     let taken = Some((version, transitions));
-                    if let Answer::Held(held) = self.try_once(client, taken).await? {
+                    if let Answer::Held(held) = self.try_patiently(client, taken).await? {
                         return Ok(self.guard(client, held));
                     }
                 }
@@ -122,6 +122,25 @@ impl LeaseOptions {
                         .with_source(format!("`{holder}` holds it"))
                         .with_hint("wait until it is done, or end it"));
                 }
+            }
+        }
+    }
+
+    /// Attempts until the server answers. A write whose answer was lost is seen by the next look: the lease is ours then.
+    async fn try_patiently(
+        &self,
+        client: &kube::Client,
+        over: Option<(String, u64)>,
+    ) -> Result<Answer> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.try_once(client, over.clone()).await {
+                Err(error) if error.is_retryable() && begun.elapsed() < FIRST_PATIENCE => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                answer => return answer,
             }
         }
     }

@@ -4,7 +4,9 @@ mod check;
 mod check_objects;
 mod endpoints;
 mod object;
+mod pods;
 mod provider;
+mod rights;
 mod running;
 mod store;
 
@@ -179,11 +181,41 @@ impl ClusterTarget {
     pub async fn lock(&self, graph: &Graph, holder: &str) -> Result<LeaseGuard> {
         let client = self.client().await?;
         provider::make_namespace(&client, graph, &self.platform, &self.namespace).await?;
-        let name = format!("mlops-{}", self.platform);
-        LeaseOptions::new(&name, &self.namespace, holder)
+        LeaseOptions::new(&self.lease(), &self.namespace, holder)
             .with_wait(PATIENCE)
             .acquire(&client)
             .await
+    }
+
+    /// Who has the right to change the platform now; `None` when nobody has.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be asked.
+    pub async fn lock_holder(&self) -> Result<Option<String>> {
+        let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
+            kube::Api::namespaced(self.client().await?, &self.namespace);
+        let found = leases.get_opt(&self.lease()).await;
+        let doing = || format!("look who changes platform `{}`", self.platform);
+        let found = found.map_err(|error| crate::error::wrap(error, doing()))?;
+        let holder = found.and_then(|lease| lease.spec?.holder_identity);
+        Ok(holder.filter(|holder| !holder.is_empty()))
+    }
+
+    /// The name of the Lease.
+    fn lease(&self) -> String {
+        format!("mlops-{}", self.platform)
+    }
+
+    /// Whether the platform's namespace is there. One that is being removed is waited for.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be asked, or the namespace does not go.
+    pub async fn has_namespace(&self) -> Result<bool> {
+        let client = self.client().await?;
+        let found = provider::settled(&client, &self.namespace).await?;
+        Ok(found.is_some())
     }
 
     /// How the workload of each component is.
@@ -197,7 +229,7 @@ impl ClusterTarget {
         provider::status(&client, workloads, &self.namespace).await
     }
 
-    /// Has every workload of the platform run no pod; all else stays. Returns the names of what was stopped.
+    /// Has every workload of the platform run no pod, and waits until none is left; all else stays. Returns the names of what was stopped.
     ///
     /// # Errors
     ///
@@ -210,6 +242,8 @@ impl ClusterTarget {
                 stopped.push(resource.component.to_string());
             }
         }
+        let ours = format!("app.kubernetes.io/instance={}", self.platform);
+        pods::until_gone(&client, &self.namespace, &ours, pods::Which::All).await?;
         Ok(stopped)
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy};
 use kube::{Api, Client, ResourceExt as _};
 use mlops_core::kubernetes::{OBJECT, ObjectSpec, PLATFORM_LABEL, SECRET};
@@ -15,7 +16,7 @@ use mlops_core::{
 use serde_json::{Value, json};
 
 use super::object::{found_spec, object_of, stranger};
-use super::{Connection, store};
+use super::{Connection, pods, store};
 use crate::apply::{Applier, ApplyOptions, Outcome};
 use crate::discovery::{Kind, Kinds, Lookup, Scope};
 use crate::error::wrap;
@@ -26,10 +27,10 @@ use crate::plan::{self, Contested, Existing, PlanOptions};
 use crate::wait::{ReadyRules, Status, WaitOptions, Waiter, status_of};
 
 /// How long an object may take to become ready, or to go.
-const PATIENCE: Duration = Duration::from_mins(10);
+pub(super) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The kinds that a platform's objects have, and in which strays are looked for.
-const KINDS: [(&str, &str); 12] = [
+pub(super) const KINDS: [(&str, &str); 12] = [
     ("", "ConfigMap"),
     ("", "PersistentVolumeClaim"),
     ("", "Secret"),
@@ -192,6 +193,9 @@ impl ObjectProvider {
         {
             scale_up(&client, resource, &self.namespace).await?;
         }
+        if let Ok(spec) = resource.typed::<ObjectSpec>() {
+            pods::until_old_are_gone(&client, &self.namespace, &spec).await?;
+        }
         let progress = |event: crate::wait::WaitEvent| {
             cx.events.progress(&resource.id, event.status.to_string());
         };
@@ -344,7 +348,7 @@ fn told(resource: &Resource, kind: ErrorKind, cause: &Cause) -> Error {
 }
 
 /// Causes that no waiting heals: somebody must change something.
-pub(super) const HOPELESS: [CauseCode; 13] = [
+pub(super) const HOPELESS: [CauseCode; 14] = [
     CauseCode::ImageNotFound,
     CauseCode::ImageNameInvalid,
     CauseCode::ImageNeverPull,
@@ -358,6 +362,8 @@ pub(super) const HOPELESS: [CauseCode; 13] = [
     CauseCode::PodSecurityViolated,
     CauseCode::WebhookDenied,
     CauseCode::Forbidden,
+    // It was written before it is waited for: somebody else has removed it, or its namespace.
+    CauseCode::ObjectMissing,
 ];
 
 /// Ends when a cause that no waiting heals was seen twice: once may be a moment between two writes of a controller.
@@ -480,6 +486,27 @@ impl Provider for ObjectProvider {
     }
 }
 
+/// The namespace; one that is on its way out is waited for, since nothing can be made in it.
+///
+/// # Errors
+///
+/// [`ErrorKind::Timeout`] when it does not go, with what holds it.
+pub(super) async fn settled(client: &Client, namespace: &str) -> Result<Option<Namespace>> {
+    let spaces: Api<Namespace> = Api::all(client.clone());
+    let found = spaces.get_opt(namespace).await;
+    let found = found.map_err(|error| wrap(error, format!("look for namespace `{namespace}`")))?;
+    match found {
+        Some(found) if found.metadata.deletion_timestamp.is_some() => {
+            let id = ObjectId::new("", "Namespace", None, namespace);
+            Waiter::new(client.clone())
+                .wait_until_gone(&[id], &WaitOptions::new(PATIENCE), &|_| {})
+                .await?;
+            Ok(None)
+        }
+        found => Ok(found),
+    }
+}
+
 /// Makes the platform's namespace when it is not there.
 pub(super) async fn make_namespace(
     client: &Client,
@@ -488,11 +515,9 @@ pub(super) async fn make_namespace(
     namespace: &str,
 ) -> Result<()> {
     let doing = || format!("make namespace `{namespace}`");
-    let spaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
-    let found = spaces
-        .get_opt(namespace)
+    let found = settled(client, namespace)
         .await
-        .map_err(|error| wrap(error, doing()))?;
+        .map_err(|error| Error::new(error.kind(), doing()).with_source(error))?;
     if let Some(found) = found {
         let json = serde_json::to_value(&found).unwrap_or_default();
         return match stranger(&json, platform) {

@@ -174,3 +174,30 @@ async fn two_at_once_end_as_one() {
     assert_eq!(names(&client, &namespace).await.len(), 101);
     assert_nothing_to_do(&applier, &set).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_another_tool_is_left_alone_and_one_of_another_version_is_not() {
+    let client = client().await;
+    let namespace = namespace(&client, "tools").await;
+    let applier = Applier::new(client.clone()).with_set("demo", &namespace);
+    apply(&applier, &config_maps(&namespace, 3)).await;
+    let says = async |tool: &str| {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/demo");
+        let tooling = serde_json::json!({"applyset.kubernetes.io/tooling": tool});
+        let body = serde_json::json!({"metadata": {"annotations": tooling}});
+        send(&client, "PATCH", &path, &body).await;
+    };
+    says("kubectl/v1.35.0\u{1b}[2J").await;
+    let fewer = config_maps(&namespace, 1);
+    let options = ApplyOptions::default();
+    let refused = applier.apply(&fewer, &options, &quiet).await;
+    let error = refused.unwrap_err();
+    assert_eq!(error.kind(), mlops_core::ErrorKind::Conflict);
+    let text = error.causes().concat();
+    assert!(text.contains("managed by `kubectl/v1.35.0"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+    assert_eq!(names(&client, &namespace).await.len(), 4);
+    says("mlops/v99.0.0").await;
+    apply(&applier, &fewer).await;
+    assert_eq!(names(&client, &namespace).await.len(), 2);
+}

@@ -12,7 +12,10 @@ pub mod images;
 mod node;
 pub mod platform;
 pub(crate) mod programs;
+mod proxy;
+mod storage;
 pub mod tools;
+mod trouble;
 
 pub use addons::BUSYBOX;
 pub use cable::Way;
@@ -20,6 +23,7 @@ pub use certificates::Credentials;
 pub use cluster::TestCluster;
 pub use node::{NODE, TestNode};
 pub use programs::{Programs, VERSION, build_all, programs};
+pub use proxy::{Fault, FaultProxy};
 
 #[cfg(test)]
 mod tests;

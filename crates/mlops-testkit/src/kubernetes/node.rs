@@ -26,6 +26,7 @@ pub const NODE: &str = "MLOPS_TEST_NODE";
 const GATEWAY: &str = "10.66.0.1";
 const PODS: &str = "10.66.0.0/16";
 const PORT: u16 = 6443;
+const API_SERVER: &str = "kube-apiserver";
 
 /// Takes away what the kernel lets go late: the cable, and the control groups after the last process in them.
 const TIDY: &str = r#"
@@ -204,7 +205,7 @@ impl TestNode {
         fs::read_to_string(self.folder.join("log").join(format!("{name}.log"))).unwrap_or_default()
     }
 
-    fn curl(&self) -> Command {
+    pub(super) fn curl(&self) -> Command {
         let mut curl = Command::new("curl");
         // For curl's own name the API server would write its answers with spaces.
         curl.args(["--user-agent", "testkit"])
@@ -397,7 +398,7 @@ fn try_prepare(folder: &Path, programs: &Programs, cable: &Cable) -> std::io::Re
     let control = [
         ("etcd", commands::etcd(programs, folder, &addresses)),
         (
-            "kube-apiserver",
+            API_SERVER,
             commands::apiserver(programs, folder, &addresses),
         ),
     ];
@@ -412,8 +413,13 @@ fn script(starts: &[(&str, Start)]) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let mut text = String::new();
     for (name, start) in starts {
+        let how = if *name == API_SERVER {
+            "keep "
+        } else {
+            "start "
+        };
         text.extend([
-            "start ",
+            how,
             name,
             " ",
             &quoted(&start.program.display().to_string()),

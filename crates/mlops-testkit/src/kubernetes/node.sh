@@ -43,6 +43,16 @@ start() {
   "$@" >>"$F/log/$name.log" 2>&1 &
 }
 
+# Begins again whenever it ends, unless a test holds it back.
+keep() {
+  name=$1
+  shift
+  while :; do
+    [ -e "$F/hold-$name" ] || "$@" >>"$F/log/$name.log" 2>&1 || :
+    sleep 0.1
+  done &
+}
+
 . "$F/control-plane.sh"
 start containerd containerd --config "$F/containerd.toml"
 

@@ -140,15 +140,14 @@ impl Engine {
     ///
     /// When something could not be asked for, is somebody else's, or would lose data.
     pub async fn plan(&self, graph: &Graph, cx: &Context) -> Result<Prepared> {
-        self.patiently(|| {
-            async {
-                let observation = self.observe(graph, cx).await?;
-                let plan = plan::plan(graph, &observation, &self.rules)?;
-                Ok(Prepared { plan, observation })
-            }
-            .boxed()
-        })
-        .await
+        self.patiently(|| self.plan_once(graph, cx).boxed()).await
+    }
+
+    /// As [`Self::plan`], where what does not answer is not asked again.
+    pub(crate) async fn plan_once(&self, graph: &Graph, cx: &Context) -> Result<Prepared> {
+        let observation = self.observe(graph, cx).await?;
+        let plan = plan::plan(graph, &observation, &self.rules)?;
+        Ok(Prepared { plan, observation })
     }
 
     /// The plan for an empty world: what would be done where nothing is. Asks nobody.

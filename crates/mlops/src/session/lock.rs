@@ -1,11 +1,16 @@
 //! The right to change a platform.
 
-use mlops_core::{EventSink, Result};
+use std::time::Duration;
+
+use mlops_core::{Event, EventSink, Result};
 use mlops_k8s::LeaseGuard;
 use mlops_k8s::target::ClusterTarget;
 use mlops_local::PlatformLock;
 
 use super::Session;
+
+/// Longer than a Lease that is free takes.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Held while a platform is changed: here, and where it is.
 pub(super) struct Lock {
@@ -15,14 +20,26 @@ pub(super) struct Lock {
 }
 
 impl Session {
+    /// As [`Self::lock`], for what only takes away: where no namespace is, none is made to lock it.
+    pub(super) async fn lock_what_is_there(&self, events: &EventSink) -> Result<Lock> {
+        match &self.cluster {
+            Some(cluster) if !cluster.has_namespace().await? => Ok(Lock {
+                here: self.target.lock(events).await?,
+                _there: None,
+            }),
+            _ => self.lock(events).await,
+        }
+    }
+
     /// Takes the right to change the platform, waiting for another run; `events` is told of the wait.
     pub(super) async fn lock(&self, events: &EventSink) -> Result<Lock> {
         let here = self.target.lock(events).await?;
         let there = match &self.cluster {
             Some(cluster) => {
                 let host = self.graph.platform.as_str();
-                let holder = ClusterTarget::holder(host)?;
-                Some(cluster.lock(&self.graph, &holder).await?)
+                // What a run of this folder held that was killed is free for the next one here at once.
+                let holder = self.target.holder(&here, || ClusterTarget::holder(host))?;
+                Some(self.lock_there(cluster, &holder, events).await?)
             }
             None => None,
         };
@@ -30,5 +47,26 @@ impl Session {
             here,
             _there: there,
         })
+    }
+
+    /// Takes the Lease; when it does not come at once, `events` is told who has it.
+    async fn lock_there(
+        &self,
+        cluster: &ClusterTarget,
+        holder: &str,
+        events: &EventSink,
+    ) -> Result<LeaseGuard> {
+        let mut taking = std::pin::pin!(cluster.lock(&self.graph, holder));
+        match tokio::time::timeout(AT_ONCE, &mut taking).await {
+            Ok(taken) => taken,
+            Err(_) => {
+                // A server that does not answer is the business of whoever takes the Lease.
+                let found = cluster.lock_holder().await.unwrap_or_default();
+                if let Some(other) = found.filter(|found| found != holder) {
+                    events.emit(Event::Locked { holder: other });
+                }
+                taking.await
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ mod look;
 mod machine;
 mod models;
 mod outside;
+mod rights;
 mod status;
 mod work;
 

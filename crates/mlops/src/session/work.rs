@@ -74,9 +74,16 @@ impl Session {
         let cx = self.context(events.clone());
         let cancel = options.cancel;
         let prepare = async {
+            // The lock of a cluster is an object in it, and who finds nothing to do writes nothing there.
+            if self.cluster.is_some()
+                && let Ok(prepared) = self.engine.plan_once(&self.graph, &cx).await
+                && prepared.plan.is_empty()
+            {
+                return Ok((None, prepared));
+            }
             let lock = self.lock(&events).await?;
             let prepared = self.engine.plan(&self.graph, &cx).await?;
-            Ok::<_, Error>((lock, prepared))
+            Ok::<_, Error>((Some(lock), prepared))
         };
         let (_lock, prepared) = tokio::select! {
             biased;
@@ -121,7 +128,7 @@ impl Session {
     pub async fn down(&self, events: EventSink, cancel: CancellationToken) -> Result<Vec<String>> {
         let events = self.target.record(events);
         let stop = async {
-            let _lock = self.lock(&events).await?;
+            let _lock = self.lock_what_is_there(&events).await?;
             match &self.cluster {
                 Some(cluster) => cluster.stop(&self.graph).await,
                 None => self.target.stop().await,
@@ -166,7 +173,7 @@ impl Session {
         // Not recorded: the record goes as well.
         let cx = self.context(events.clone());
         let prepare = async {
-            let lock = self.lock(&events).await?;
+            let lock = self.lock_what_is_there(&events).await?;
             self.forget_checks().await?;
             let prepared = self.engine.plan_removal(&self.graph, data, &cx).await?;
             Ok::<_, Error>((lock, prepared))

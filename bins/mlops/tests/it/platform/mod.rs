@@ -3,8 +3,9 @@
 //! These tests start real servers, so they run one after another: a machine with two cores has no room for more.
 
 mod cluster;
-mod cluster_external;
 mod cluster_check;
+mod cluster_external;
+mod cluster_trouble;
 mod home;
 mod kills;
 mod lifecycle;

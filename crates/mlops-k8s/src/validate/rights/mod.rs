@@ -195,6 +195,10 @@ impl Needs {
                     let need = self.of(Some(namespace), group, resource);
                     need.all.extend(["get", "list", "watch"]);
                 }
+                for (group, resource) in crate::explain::read_in_namespace() {
+                    let need = self.of(Some(namespace), group, resource);
+                    need.all.insert("list");
+                }
                 self.of(Some(namespace), "", "pods/log").all.insert("get");
             }
             if options.port_forward {
@@ -203,7 +207,13 @@ impl Needs {
                     .extend(["get", "list"]);
                 let need = self.of(Some(namespace), "", "pods/portforward");
                 need.all.extend(["create", "get"]);
+                let need = self.of(Some(namespace), "discovery.k8s.io", "endpointslices");
+                need.all.insert("list");
             }
+        }
+        for (group, resource) in &options.strays {
+            let need = self.of(Some(options.default_namespace()), group, resource);
+            need.all.extend(["get", "list", "watch", "delete"]);
         }
         if let Some(parent) = &options.parent {
             let need = self.of(parent.namespace.as_deref(), &parent.group, &parent.resource);
@@ -215,7 +225,8 @@ impl Needs {
             let need = self.of(Some(namespace), "coordination.k8s.io", "leases");
             need.all.insert("create");
             let verbs = need.named.entry(name.clone()).or_default();
-            verbs.extend(["get", "patch", "update", "delete"]);
+            // A list or watch of one object by its name is allowed by that name: so another holder is waited for.
+            verbs.extend(["get", "list", "watch", "patch", "update", "delete"]);
         }
     }
 

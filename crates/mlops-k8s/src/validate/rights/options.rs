@@ -11,6 +11,7 @@ pub struct RightsOptions {
     pub(super) prune: bool,
     pub(super) explain: bool,
     pub(super) port_forward: bool,
+    pub(super) strays: Vec<(String, String)>,
     /// By group and kind, the resource and where it is.
     pub(super) resources: BTreeMap<(String, String), (String, Scope)>,
 }
@@ -90,6 +91,14 @@ impl RightsOptions {
     #[must_use]
     pub fn with_port_forward(mut self) -> Self {
         self.port_forward = true;
+        self
+    }
+
+    /// Allows to find and remove whatever there is of a resource in the namespace of objects that name none, such as
+    /// `("apps", "deployments")`: what was wanted once may be of a kind that no object has now.
+    #[must_use]
+    pub fn with_strays(mut self, group: impl Into<String>, resource: impl Into<String>) -> Self {
+        self.strays.push((group.into(), resource.into()));
         self
     }
 
