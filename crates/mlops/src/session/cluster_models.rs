@@ -276,9 +276,8 @@ impl Roll {
             .boxed();
         // A watch that fails begins again; who may not watch only waits longer.
         while let Some(event) = seen.next().await {
-            let pod = match event {
-                Ok(Event::Apply(pod) | Event::InitApply(pod)) => pod,
-                _ => continue,
+            let Ok(Event::Apply(pod) | Event::InitApply(pod)) = event else {
+                continue;
             };
             let annotations = pod.metadata.annotations.as_ref();
             let said = annotations.and_then(|all| all.get(&self.annotation));
@@ -339,5 +338,27 @@ impl Provider for ClusterModels {
         );
         cx.events.progress(&resource.id, news);
         self.roll(resource, &spec, &wanted, cx).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_ended_tells_why() {
+        let pod = |container: Value| json!({ "status": { "containerStatuses": [container] } });
+        let running = json!({ "state": { "running": {} }, "lastState": {} });
+        assert_eq!(ended(&pod(running)), None);
+        assert_eq!(ended(&json!({ "status": {} })), None);
+        let said = json!({ "exitCode": 1, "reason": "Error", "message": "wrong\n" });
+        let again = json!({ "state": { "running": {} }, "lastState": { "terminated": said } });
+        assert_eq!(ended(&pod(again)).as_deref(), Some("wrong"));
+        let killed =
+            json!({ "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } } });
+        assert_eq!(
+            ended(&pod(killed)).as_deref(),
+            Some("a new pod ended: OOMKilled")
+        );
     }
 }

@@ -1,24 +1,21 @@
 //! A model server of a cluster under load: versions come and go, servers are added, and no request fails.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mlops_core::{Endpoint, SecretText};
 use mlops_serving::mlflow::{Tags, proxy_path};
-use mlops_serving::oip::GrpcClient;
 use mlops_serving::registry::{ConnectMlflow, ConnectRegistry as _, Registry};
-use mlops_serving::serve::InferenceProbe;
 use mlops_testkit::kubernetes::{TestNode, Way};
 use serde_json::Value;
 
 use super::cluster;
 use super::home::{Home, Said};
+use super::load::{Load, samples};
 
 const NAME: &str = "under-load";
 
@@ -30,230 +27,8 @@ components:
   model-server: { settings: { max_replicas: 2, cpu_target_percent: 20 } }
 ";
 
-/// How many connections ask over REST; one more asks over gRPC.
-const CONNECTIONS: usize = 5;
-
-/// Between two requests of a connection, so that servers that start get their share of the processor.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// How long old servers may answer on connections that were open: their own limit for those, and some room.
 const DRAINED: Duration = Duration::from_secs(14);
-
-fn samples() -> &'static Path {
-    Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../crates/mlops-local/python/sample"
-    ))
-}
-
-/// A row on which the first version answers 1 and the second 2.
-fn row() -> Value {
-    let text = std::fs::read_to_string(samples().join("switch.json")).unwrap();
-    let all: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (&all["iris"][0], &all["iris-v2"][0]),
-        (&1.into(), &2.into())
-    );
-    serde_json::json!({ "inputs": all["inputs"] })
-}
-
-/// What came of all requests.
-#[derive(Debug, Default)]
-struct Tally {
-    /// When an answer came, and of which version it was.
-    answers: Vec<(Instant, i64)>,
-    /// What was no answer of any version.
-    failures: Vec<String>,
-}
-
-/// Clients that ask again and again over connections that they keep, as long as the server lets them.
-struct Load {
-    tally: Arc<Mutex<Tally>>,
-    is_over: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(rest: SocketAddr, grpc: SocketAddr) -> Self {
-        let (tally, is_over) = (Arc::<Mutex<Tally>>::default(), Arc::<AtomicBool>::default());
-        let repeat = |mut ask: Box<dyn FnMut() -> Result<i64, String> + Send>| {
-            let (tally, is_over) = (tally.clone(), is_over.clone());
-            std::thread::spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    let answer = ask();
-                    let now = Instant::now();
-                    let mut tally = tally.lock().unwrap();
-                    match answer {
-                        Ok(class @ 1..=2) => tally.answers.push((now, class)),
-                        other => tally.failures.push(format!("{other:?}")),
-                    }
-                    drop(tally);
-                    std::thread::sleep(PAUSE);
-                }
-            })
-        };
-        let mut clients: Vec<JoinHandle<()>> = (0..CONNECTIONS)
-            .map(|_| {
-                let mut client = Rest::new(rest);
-                repeat(Box::new(move || client.ask()))
-            })
-            .collect();
-        let mut client = Grpc::new(grpc);
-        clients.push(repeat(Box::new(move || client.ask())));
-        Self {
-            tally,
-            is_over,
-            clients,
-        }
-    }
-
-    /// The versions that answered since then, without repetition; no request has failed until now.
-    #[track_caller]
-    fn versions_since(&self, then: Instant) -> Vec<i64> {
-        let tally = self.tally.lock().unwrap();
-        assert!(
-            tally.failures.is_empty(),
-            "{} of {} requests failed: {:?}",
-            tally.failures.len(),
-            tally.answers.len(),
-            tally.failures.iter().take(5).collect::<Vec<_>>()
-        );
-        let since = tally.answers.iter().filter(|(at, _)| *at >= then);
-        let mut versions: Vec<i64> = since.map(|(_, class)| *class).collect();
-        versions.sort_unstable();
-        versions.dedup();
-        versions
-    }
-
-    /// Fails unless it was one version alone that answered for a while from now on.
-    #[track_caller]
-    fn expect_only(&self, version: i64) {
-        let then = Instant::now();
-        std::thread::sleep(Duration::from_secs(1));
-        assert_eq!(self.versions_since(then), [version]);
-    }
-
-    fn stop(mut self) -> usize {
-        self.end();
-        self.tally.lock().unwrap().answers.len()
-    }
-
-    fn end(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        for client in self.clients.drain(..) {
-            client.join().unwrap();
-        }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A client of HTTP that forgives nothing: a connection that ends where the server did not say so is a failed request.
-struct Rest {
-    address: SocketAddr,
-    request: Vec<u8>,
-    open: Option<BufReader<TcpStream>>,
-}
-
-impl Rest {
-    fn new(address: SocketAddr) -> Self {
-        let body = row().to_string();
-        let request = format!(
-            "POST /v2/models/iris/infer HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        Self {
-            address,
-            request: request.into_bytes(),
-            open: None,
-        }
-    }
-
-    fn ask(&mut self) -> Result<i64, String> {
-        let mut stream = match self.open.take() {
-            Some(stream) => stream,
-            None => Self::connect(self.address).map_err(|error| format!("connect: {error}"))?,
-        };
-        let asked = stream.get_mut().write_all(&self.request);
-        asked.map_err(|error| format!("send: {error}"))?;
-        let (body, is_last) =
-            Self::answer(&mut stream).map_err(|error| format!("read: {error}"))?;
-        if !is_last {
-            self.open = Some(stream);
-        }
-        let answer: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-        let class = answer["outputs"][0]["data"][0].as_i64();
-        class.ok_or_else(|| String::from_utf8_lossy(&body).into_owned())
-    }
-
-    fn connect(address: SocketAddr) -> std::io::Result<BufReader<TcpStream>> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.set_nodelay(true)?;
-        Ok(BufReader::new(stream))
-    }
-
-    /// The body of an answer, and whether it is the last one of the connection.
-    fn answer(stream: &mut BufReader<TcpStream>) -> std::io::Result<(Vec<u8>, bool)> {
-        let (mut length, mut is_last) = (0, false);
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            let line = line.trim().to_ascii_lowercase();
-            if let Some(text) = line.strip_prefix("content-length:") {
-                length = text.trim().parse().map_err(std::io::Error::other)?;
-            }
-            is_last |= line == "connection: close";
-            if line.is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body)?;
-        Ok((body, is_last))
-    }
-}
-
-/// A client of gRPC.
-struct Grpc {
-    runtime: tokio::runtime::Runtime,
-    client: GrpcClient,
-    probe: InferenceProbe,
-}
-
-impl Grpc {
-    fn new(address: SocketAddr) -> Self {
-        // Its connection goes on between two requests.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let url = format!("grpc://{address}").parse().unwrap();
-        let endpoint = Endpoint::new(url).unwrap();
-        let client = runtime.block_on(async { GrpcClient::new(&endpoint).unwrap() });
-        Self {
-            runtime,
-            client,
-            probe: serde_json::from_value(row()).unwrap(),
-        }
-    }
-
-    fn ask(&mut self) -> Result<i64, String> {
-        let request = self.probe.to_request().unwrap();
-        let answer = self.runtime.block_on(self.client.infer("iris", &request));
-        let answer = answer.map_err(|error| format!("{error}: {:?}", error.causes()))?;
-        let class = answer.outputs[0].data().as_slice::<i64>().unwrap()[0];
-        Ok(class)
-    }
-}
 
 /// The registry of the platform, through a port that leads into the cluster.
 struct Mlflow {
@@ -270,7 +45,8 @@ impl Drop for Mlflow {
 }
 
 impl Mlflow {
-    fn open(home: &Home, kubeconfig: &str) -> Self {
+    fn open(home: &Home, kubeconfig: &Path) -> Self {
+        let kubeconfig = kubeconfig.to_str().unwrap();
         let run =
             |args: &[&str]| -> Said { home.run(&[&["--kubeconfig", kubeconfig], args].concat()) };
         let shown = run(&["credentials", "mlflow/admin-password", "--show"]).expect(0);
@@ -364,50 +140,92 @@ fn until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// A platform whose model server is asked without end.
+struct World {
+    begun: Instant,
+    node: &'static TestNode,
+    home: Home,
+    mlflow: Mlflow,
+    load: Load,
+    _ways: Vec<Way>,
+}
+
+impl World {
+    fn start() -> Self {
+        let begun = Instant::now();
+        let (home, node) = cluster::start(PLATFORM);
+        run(&home, node, &["up"]).expect(0);
+        let mut ways = Vec::new();
+        let rest = service(node, "model-server", &mut ways);
+        let grpc = service(node, "model-server-grpc", &mut ways);
+        let world = Self {
+            begun,
+            node,
+            load: Load::start(rest, grpc),
+            mlflow: Mlflow::open(&home, &node.kubeconfig()),
+            home,
+            _ways: ways,
+        };
+        world.lap("up");
+        world
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        run(&self.home, self.node, args)
+    }
+
+    fn lap(&self, what: &str) {
+        eprintln!("{:>6.1} s  {what}", self.begun.elapsed().as_secs_f64());
+    }
+
+    /// How many servers are ready.
+    fn ready(&self) -> Option<u64> {
+        let path = format!("/apis/apps/v1/namespaces/{NAME}/deployments/model-server");
+        get(self.node, &path)["status"]["readyReplicas"].as_u64()
+    }
+
+    fn remove_a_server(&self) {
+        let list = format!("/api/v1/namespaces/{NAME}/pods");
+        let label = "app.kubernetes.io%2Fname%3Dmodel-server";
+        let all = get(self.node, &format!("{list}?labelSelector={label}"));
+        let pod = all["items"][0]["metadata"]["name"].as_str().unwrap();
+        self.node.remove(&format!("{list}/{pod}"));
+    }
+}
+
+fn run(home: &Home, node: &TestNode, args: &[&str]) -> Said {
+    let kubeconfig = node.kubeconfig();
+    home.run(&[&["--kubeconfig", kubeconfig.to_str().unwrap()], args].concat())
+}
+
 #[test]
 fn versions_and_servers_come_and_go_under_load_without_a_failed_request() {
-    let begun = Instant::now();
-    let lap = |what: &str| eprintln!("{:>6.1} s  {what}", begun.elapsed().as_secs_f64());
-    let (home, node) = cluster::start(PLATFORM);
-    let kubeconfig = node.kubeconfig();
-    let kubeconfig = kubeconfig.to_str().unwrap();
-    let run = |args: &[&str]| -> Said { home.run(&[&["--kubeconfig", kubeconfig], args].concat()) };
-    run(&["up"]).expect(0);
-    lap("up");
-
-    let mut ways = Vec::new();
-    let load = Load::start(
-        service(node, "model-server", &mut ways),
-        service(node, "model-server-grpc", &mut ways),
-    );
-    let mlflow = Mlflow::open(&home, kubeconfig);
+    let world = World::start();
+    let (mlflow, load) = (&world.mlflow, &world.load);
     load.expect_only(1);
 
     // A better version: both answer for a while, then it alone.
     let begun_to_roll = Instant::now();
     assert_eq!(mlflow.champion("iris-v2"), "2");
-    run(&["plan", "--exit-code"]).expect(3);
-    run(&["up"]).expect(0);
-    lap("version 2 is served");
+    world.run(&["plan", "--exit-code"]).expect(3);
+    world.run(&["up"]).expect(0);
+    world.lap("version 2 is served");
     assert_eq!(load.versions_since(begun_to_roll), [1, 2]);
     let is_drained = Instant::now() + DRAINED;
 
     // The load is more than one server should bear. How many there are is no difference to what is wanted.
-    let pods = format!("/apis/apps/v1/namespaces/{NAME}/deployments/model-server");
-    let ready = || get(node, &pods)["status"]["readyReplicas"].as_u64();
-    until("a second server", Duration::from_mins(3), || {
-        ready() == Some(2)
-    });
-    lap("two servers");
-    run(&["plan", "--exit-code"]).expect(0);
+    let two = || world.ready() == Some(2);
+    until("a second server", Duration::from_mins(3), two);
+    world.lap("two servers");
+    world.run(&["plan", "--exit-code"]).expect(0);
     std::thread::sleep(is_drained.saturating_duration_since(Instant::now()));
     load.expect_only(2);
 
     // A version that answers wrongly never takes a request, and is said to be wrong.
     let begun_to_fail = Instant::now();
     assert_eq!(mlflow.champion("iris-broken"), "3");
-    let refused = run(&["up"]).expect(1);
-    lap("version 3 is refused");
+    let refused = world.run(&["up"]).expect(1);
+    world.lap("version 3 is refused");
     for part in [
         "Version 3 of `iris`",
         "expected [0, 1, 2]",
@@ -418,27 +236,19 @@ fn versions_and_servers_come_and_go_under_load_without_a_failed_request() {
     assert_eq!(load.versions_since(begun_to_fail), [2]);
 
     // Wherever the alias is, a server that starts again serves what the others do.
-    let list = format!("/api/v1/namespaces/{NAME}/pods");
-    let label = "app.kubernetes.io%2Fname%3Dmodel-server";
-    let all = get(node, &format!("{list}?labelSelector={label}"));
-    let pod = all["items"][0]["metadata"]["name"].as_str().unwrap();
-    node.remove(&format!("{list}/{pod}"));
-    until("one server less", Duration::from_secs(30), || {
-        ready() == Some(1)
-    });
-    until("another server", Duration::from_mins(3), || {
-        ready() == Some(2)
-    });
+    world.remove_a_server();
+    let one = || world.ready() == Some(1);
+    until("one server less", Duration::from_secs(30), one);
+    until("another server", Duration::from_mins(3), two);
     std::thread::sleep(Duration::from_secs(2));
-    lap("a server is replaced");
+    world.lap("a server is replaced");
     assert_eq!(load.versions_since(begun_to_fail), [2]);
 
     mlflow.back_to("2");
-    run(&["plan", "--exit-code"]).expect(0);
+    world.run(&["plan", "--exit-code"]).expect(0);
     let answers = load.stop();
     assert!(answers > 1_000, "{answers}");
-    lap(&format!("{answers} answers"));
-    drop(mlflow);
-    run(&["remove", "--yes", "--all-data"]).expect(0);
-    lap("removed");
+    world.lap(&format!("{answers} answers"));
+    world.run(&["remove", "--yes", "--all-data"]).expect(0);
+    world.lap("removed");
 }

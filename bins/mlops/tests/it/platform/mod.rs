@@ -7,5 +7,6 @@ mod cluster_load;
 mod home;
 mod kills;
 mod lifecycle;
+mod load;
 mod secrets;
 mod trouble;
