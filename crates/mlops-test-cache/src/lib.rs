@@ -138,12 +138,12 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let cache = Cache::at(folder.path().join("cache"));
-                    let make = |partial: &Path| {
+                    let write = |partial: &Path| {
                         made.fetch_add(1, Ordering::SeqCst);
                         std::thread::sleep(std::time::Duration::from_millis(20));
                         fs::write(partial.join("tool"), "text")
                     };
-                    let entry = cache.entry("tool-1.0", |_| {}, make).unwrap();
+                    let entry = cache.entry("tool-1.0", |_| {}, write).unwrap();
                     assert_eq!(fs::read_to_string(entry.join("tool")).unwrap(), "text");
                 });
             }

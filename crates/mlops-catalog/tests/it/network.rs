@@ -63,7 +63,7 @@ fn pods_of(graph: &Graph) -> Vec<Peer> {
             continue;
         };
         let labels = &template["metadata"]["labels"];
-        let ports = containers.iter().flat_map(|one| one["ports"].as_array());
+        let ports = containers.iter().filter_map(|one| one["ports"].as_array());
         let ports = ports
             .flatten()
             .map(|port| ("TCP", port["containerPort"].as_u64().unwrap()));

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use mlops_core::plan::{KindRules, Rules};
 use mlops_core::{
     Action, Context, Error, ErrorKind, Failure, Found, Kind, Observed, Provider, Resource,
     ResourceId, Result, to_spec,
 };
 use mlops_k8s::kube::api::{Api, DynamicObject, Patch, PatchParams};
+use mlops_k8s::kube::runtime::WatchStreamExt as _;
+use mlops_k8s::kube::runtime::watcher::{Config, Event, watcher};
 use mlops_k8s::target::ClusterTarget;
 use mlops_k8s::{GroupKind, Kinds, Lookup, ObjectId, WaitOptions, Waiter};
-use mlops_serving::oip::RestClient;
+use mlops_serving::oip::{GrpcClient, RestClient};
 use mlops_serving::provider::{ServedModelProvider, ServedModelSpec};
 use mlops_serving::registry::{ConnectMlflow, Resolved, resolve};
-use mlops_serving::serve::ConnectMlServer;
+use mlops_serving::serve::{ConnectMlServer, InferenceProbe};
 use serde_json::{Value, json};
 
 /// The kind of served models.
@@ -24,6 +27,9 @@ const SERVED: &str = "served-model";
 
 /// How long new pods may take until they answer.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How long a service may know pods that were told to go.
+const FORGETTING: Duration = Duration::from_secs(30);
 
 /// Serves models by the pods of a Deployment.
 #[derive(Clone)]
@@ -78,63 +84,227 @@ impl ClusterModels {
 
     /// The Deployment whose pods serve.
     async fn deployment(&self, resource: &Resource) -> Result<(Api<DynamicObject>, String)> {
-        let doing = || format!("find the pods of `{}`", resource.id);
         let host = resource.within.as_ref().map(ResourceId::name);
         let name = host.and_then(|host| host.strip_prefix("deployment."));
         let name = name.ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, doing())
+            let doing = format!("find the pods of `{}`", resource.id);
+            Error::new(ErrorKind::Unsupported, doing)
                 .with_source("it is not served by a Deployment")
         })?;
-        let client = self.target.client().await?;
-        let kinds = Kinds::of_server(&client).await?;
-        let Lookup::Known(kind) = kinds.find_any_version(&GroupKind::new("apps", "Deployment"))
-        else {
-            return Err(Error::new(ErrorKind::Unsupported, doing()));
-        };
-        let api = Api::namespaced_with(client, self.target.namespace(), &kind.api_resource());
-        Ok((api, name.to_owned()))
+        Ok((self.api("apps", "Deployment").await?, name.to_owned()))
     }
 
-    /// Serves a version by new pods; the old ones come back when the new ones do not answer.
-    async fn roll(&self, resource: &Resource, spec: &ServedModelSpec, version: &str) -> Result<()> {
-        let (api, name) = self.deployment(resource).await?;
-        let doing = || format!("serve version {version} of `{}`", spec.model);
-        let annotation = format!("mlops.dev/serves-{}", spec.model);
-        let now = api.get(&name).await;
-        let now = now.map_err(|error| mlops_k8s::wrap(error, doing()))?;
-        let before = now
-            .data
-            .pointer("/spec/template/metadata/annotations")
-            .and_then(|annotations| annotations.get(&annotation))
-            .and_then(Value::as_str)
-            .map(str::to_owned);
-        let write = async |version: Option<&str>| {
-            let patch = json!({
-                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
-                "spec": { "template": { "metadata": { "annotations": { annotation.as_str(): version } } } },
-            });
-            let manager = format!("mlops-model-{}", spec.model);
-            let params = PatchParams::apply(&manager).force();
-            let written = api.patch(&name, &params, &Patch::Apply(&patch)).await;
-            written
-                .map(drop)
-                .map_err(|error| mlops_k8s::wrap(error, doing()))
+    async fn api(&self, group: &str, kind: &str) -> Result<Api<DynamicObject>> {
+        let client = self.target.client().await?;
+        let kinds = Kinds::of_server(&client).await?;
+        let Lookup::Known(kind) = kinds.find_any_version(&GroupKind::new(group, kind)) else {
+            let doing = format!("find the kind `{kind}`");
+            return Err(Error::new(ErrorKind::Unsupported, doing));
         };
-        write(Some(version)).await?;
-        let id = ObjectId::new("apps", "Deployment", Some(self.target.namespace()), &name);
-        let waited = Waiter::new(self.target.client().await?)
-            .wait_until_ready(&[id], &WaitOptions::new(PATIENCE), &|_| {})
+        let resource = kind.api_resource();
+        Ok(Api::namespaced_with(
+            client,
+            self.target.namespace(),
+            &resource,
+        ))
+    }
+
+    /// Notes what is served first, so that pods that start later serve the same, wherever the alias is by then. From the
+    /// first other version on, the description of the pods says it.
+    async fn note(&self, resource: &Resource, spec: &ServedModelSpec, uri: &str) -> Result<()> {
+        let (_, deployment) = self.deployment(resource).await?;
+        let (api, name) = (
+            self.api("", "ConfigMap").await?,
+            format!("{deployment}-models"),
+        );
+        let doing = || format!("note what is served as `{}`", spec.model);
+        let failed = |error| mlops_k8s::wrap(error, doing());
+        if api.get_opt(&name).await.map_err(failed)?.is_none() {
+            return Ok(());
+        }
+        let key = format!("{}.version", spec.model);
+        let patch = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { key: uri },
+        });
+        let written = api
+            .patch(&name, &manager(spec), &Patch::Apply(&patch))
             .await;
-        if let Err(error) = waited {
-            write(before.as_deref()).await?;
-            return Err(Error::new(error.kind(), doing())
-                .with_source(error)
-                .with_hint(
-                    "the version before is served again; look at the pods with `mlops-explain`",
-                ));
+        written.map(drop).map_err(failed)
+    }
+
+    /// Serves a version by new pods. They take no request before they have answered their test request, and the old ones
+    /// answer until they do: so when they do not, the old ones were never touched, and the new ones go again.
+    async fn roll(
+        &self,
+        resource: &Resource,
+        spec: &ServedModelSpec,
+        wanted: &Resolved,
+        cx: &Context,
+    ) -> Result<()> {
+        let roll = Roll {
+            deployments: self.deployment(resource).await?,
+            pods: self.api("", "Pod").await?,
+            annotation: format!("mlops.dev/serves-{}", spec.model),
+            manager: manager(spec),
+        };
+        let failed = |error: Error| {
+            let doing = format!("serve version {} of `{}`", wanted.version, spec.model);
+            Error::new(error.kind(), doing).with_source(error)
+        };
+        let before = roll.find().await.map_err(failed)?;
+        roll.write(Some(&wanted.uri)).await.map_err(failed)?;
+        let rolled = async {
+            tokio::select! {
+                ready = self.wait(&roll) => ready,
+                refusal = roll.refusal(&wanted.uri) => Err(refusal),
+            }?;
+            self.prove(spec, wanted, cx).await
+        };
+        let Err(error) = rolled.await else {
+            return Ok(());
+        };
+        roll.write(before.as_deref()).await.map_err(failed)?;
+        // Pods that are still there would be taken for the next attempt's. Why the version was refused is what matters:
+        // how its pods go is not told.
+        drop(self.wait(&roll).await);
+        Err(failed(error).with_hint(
+            "the version before is served as ever; correct the version, or move the alias back",
+        ))
+    }
+
+    async fn wait(&self, roll: &Roll) -> Result<()> {
+        let name = &roll.deployments.1;
+        let id = ObjectId::new("apps", "Deployment", Some(self.target.namespace()), name);
+        Waiter::new(self.target.client().await?)
+            .wait_until_ready(&[id], &WaitOptions::new(PATIENCE), &|_| {})
+            .await
+    }
+
+    /// Asks what is behind the service now, both ways, as a user would.
+    async fn prove(&self, spec: &ServedModelSpec, wanted: &Resolved, cx: &Context) -> Result<()> {
+        let name = spec.model.as_str();
+        let deadline = tokio::time::Instant::now() + FORGETTING;
+        let serving = loop {
+            let serving = self.serving(spec, cx).await?;
+            // The service forgets the old pods a moment after they were told to go.
+            if serving.as_ref() == Some(&wanted.version) || tokio::time::Instant::now() > deadline {
+                break serving;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        if serving.as_ref() != Some(&wanted.version) {
+            let doing = format!("find version {} of `{name}`", wanted.version);
+            return Err(
+                Error::new(ErrorKind::Conflict, doing).with_source(match serving {
+                    Some(version) => format!("a pod serves version {version}"),
+                    None => "no pod answers for it".to_owned(),
+                }),
+            );
+        }
+        let rest = RestClient::new(&cx.endpoint(&spec.server).await?)?;
+        let made;
+        let probe = if let Some(probe) = spec.probe.as_ref().or(wanted.probe.as_ref()) {
+            probe
+        } else {
+            let metadata = rest.model_metadata(name).await?;
+            // Without any idea of its inputs, being loaded is all that can be asked of it.
+            let Some(zeros) = InferenceProbe::zeros(&metadata.inputs) else {
+                return Ok(());
+            };
+            made = zeros;
+            &made
+        };
+        let request = probe.to_request()?;
+        probe.check(&rest.infer(name, &request).await?)?;
+        if let Some(grpc) = &spec.grpc {
+            let client = GrpcClient::new(&cx.endpoint(grpc).await?)?;
+            probe.check(&client.infer(name, &request).await?)?;
         }
         Ok(())
     }
+}
+
+/// Who owns what is written for a served model: nothing else does, so the objects' own descriptions never take it back.
+fn manager(spec: &ServedModelSpec) -> PatchParams {
+    PatchParams::apply(&format!("mlops-model-{}", spec.model)).force()
+}
+
+/// One Deployment on its way to pods of another version.
+struct Roll {
+    deployments: (Api<DynamicObject>, String),
+    pods: Api<DynamicObject>,
+    /// The annotation of the pods that says which version they serve, as an address that does not move.
+    annotation: String,
+    manager: PatchParams,
+}
+
+impl Roll {
+    fn doing(&self) -> String {
+        format!("roll deployment `{}`", self.deployments.1)
+    }
+
+    /// What the pods' description says now.
+    async fn find(&self) -> Result<Option<String>> {
+        let (api, name) = &self.deployments;
+        let now = api.get(name).await;
+        let now = now.map_err(|error| mlops_k8s::wrap(error, self.doing()))?;
+        let annotations = now.data.pointer("/spec/template/metadata/annotations");
+        let said = annotations.and_then(|all| all.get(&self.annotation)?.as_str());
+        Ok(said.map(str::to_owned))
+    }
+
+    async fn write(&self, uri: Option<&str>) -> Result<()> {
+        let (api, name) = &self.deployments;
+        let mut annotations = serde_json::Map::new();
+        if let Some(uri) = uri {
+            annotations.insert(self.annotation.clone(), uri.into());
+        }
+        let patch = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
+            "spec": { "template": { "metadata": { "annotations": annotations } } },
+        });
+        let written = api.patch(name, &self.manager, &Patch::Apply(&patch)).await;
+        written
+            .map(drop)
+            .map_err(|error| mlops_k8s::wrap(error, self.doing()))
+    }
+
+    /// Why a pod of that version has ended; waits for good when none does.
+    async fn refusal(&self, uri: &str) -> Error {
+        let mut seen = watcher(self.pods.clone(), Config::default())
+            .default_backoff()
+            .boxed();
+        // A watch that fails begins again; who may not watch only waits longer.
+        while let Some(event) = seen.next().await {
+            let Ok(Event::Apply(pod) | Event::InitApply(pod)) = event else {
+                continue;
+            };
+            let annotations = pod.metadata.annotations.as_ref();
+            let said = annotations.and_then(|all| all.get(&self.annotation));
+            if said.map(String::as_str) == Some(uri)
+                && pod.metadata.deletion_timestamp.is_none()
+                && let Some(reason) = ended(&pod.data)
+            {
+                return Error::new(ErrorKind::Failed, self.doing()).with_source(reason);
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+/// What a container said when it ended, if one has.
+fn ended(pod: &Value) -> Option<String> {
+    let containers = pod.pointer("/status/containerStatuses")?.as_array()?;
+    containers.iter().find_map(|container| {
+        let states = ["state", "lastState"].map(|state| container.get(state)?.get("terminated"));
+        let end = states.into_iter().flatten().next()?;
+        let text = |name: &str| end.get(name).and_then(Value::as_str).unwrap_or_default();
+        let said = match text("message").trim() {
+            "" => format!("a new pod ended: {}", text("reason")),
+            message => message.to_owned(),
+        };
+        Some(said)
+    })
 }
 
 #[async_trait]
@@ -160,24 +330,35 @@ impl Provider for ClusterModels {
         let spec: ServedModelSpec = resource.typed()?;
         let wanted = self.wanted(&spec, cx).await?;
         if self.serving(&spec, cx).await?.as_ref() == Some(&wanted.version) {
-            return Ok(());
+            return self.note(resource, &spec, &wanted.uri).await;
         }
         let news = format!(
             "new pods load version {} of `{}`",
             wanted.version, spec.model
         );
         cx.events.progress(&resource.id, news);
-        self.roll(resource, &spec, &wanted.version).await?;
-        match self.serving(&spec, cx).await? {
-            Some(version) if version == wanted.version => Ok(()),
-            other => Err(Error::new(
-                ErrorKind::Conflict,
-                format!("serve version {} of `{}`", wanted.version, spec.model),
-            )
-            .with_source(match other {
-                Some(version) => format!("a pod serves version {version}"),
-                None => "no pod answers for it".to_owned(),
-            })),
-        }
+        self.roll(resource, &spec, &wanted, cx).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_ended_tells_why() {
+        let pod = |container: Value| json!({ "status": { "containerStatuses": [container] } });
+        let running = json!({ "state": { "running": {} }, "lastState": {} });
+        assert_eq!(ended(&pod(running)), None);
+        assert_eq!(ended(&json!({ "status": {} })), None);
+        let said = json!({ "exitCode": 1, "reason": "Error", "message": "wrong\n" });
+        let again = json!({ "state": { "running": {} }, "lastState": { "terminated": said } });
+        assert_eq!(ended(&pod(again)).as_deref(), Some("wrong"));
+        let killed =
+            json!({ "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } } });
+        assert_eq!(
+            ended(&pod(killed)).as_deref(),
+            Some("a new pod ended: OOMKilled")
+        );
     }
 }

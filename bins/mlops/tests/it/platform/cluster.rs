@@ -6,20 +6,20 @@ use super::home::{Home, Said};
 
 const NAME: &str = "on-a-node";
 
-fn start() -> (Home, &'static TestNode) {
+/// A node with the images of a platform, and a home with its file.
+pub(super) fn start(text: &str) -> (Home, &'static TestNode) {
     let environment = mlops_testkit::python::python();
     let environment = environment.ancestors().nth(2).unwrap();
     let node = TestNode::shared();
     node.import_archive(&platform::archive(environment));
     let home = Home::new();
-    let text = format!("name: {NAME}\ntarget: cluster\n");
     std::fs::write(home.path("platform.yaml"), text).unwrap();
     (home, node)
 }
 
 #[test]
 fn a_platform_on_a_node_answers_is_proven_and_goes() {
-    let (home, node) = start();
+    let (home, node) = start(&format!("name: {NAME}\ntarget: cluster\n"));
     let kubeconfig = node.kubeconfig();
     let run = |args: &[&str]| -> Said {
         let kubeconfig = kubeconfig.to_str().unwrap();

@@ -5,9 +5,11 @@
 mod cluster;
 mod cluster_check;
 mod cluster_external;
+mod cluster_load;
 mod cluster_trouble;
 mod home;
 mod kills;
 mod lifecycle;
+mod load;
 mod secrets;
 mod trouble;

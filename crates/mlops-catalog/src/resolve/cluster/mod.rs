@@ -10,7 +10,7 @@ mod secrets;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mlops_core::kubernetes::{OBJECT, PLATFORM_LABEL, SECRET};
-use mlops_core::platform::{Diagnostics, Problem, Problems, Source, Target};
+use mlops_core::platform::{Diagnostics, Model, ModelProbe, Problem, Problems, Source, Target};
 use mlops_core::{Digest, Resource, ResourceId, SecretName, Service, ServiceName, Spec, to_spec};
 use serde_json::{Value, json};
 
@@ -311,8 +311,22 @@ impl Work<'_> {
         // Two of one name are complained about elsewhere.
         models
             .filter(|model| names.insert(model.name.clone()))
-            .map(|model| json!({ "name": model.name, "uri": model.uri }))
+            .map(|model| json!({ "name": model.name, "uri": model.uri, "probe": self.probe_of(model) }))
             .collect()
+    }
+
+    /// The test request of a model: its own, or its sample's. A sample that cannot be had is complained about elsewhere.
+    fn probe_of(&self, model: &Model) -> Option<ModelProbe> {
+        let sample = || {
+            Some(
+                self.catalog
+                    .sample(model.sample.as_ref()?)
+                    .ok()??
+                    .probe
+                    .clone(),
+            )
+        };
+        model.probe.clone().or_else(sample)
     }
 }
 
