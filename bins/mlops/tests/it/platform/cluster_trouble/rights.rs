@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::quiet::assert_second_up_sends_no_write;
 use super::{Site, WHOLE, calm, node};
 
 #[test]
-fn the_derived_rights_are_enough_for_everything() {
+fn the_derived_rights_are_enough_and_a_second_up_sends_no_write() {
     let _calm = calm();
     let site = Site::of_admin("least", WHOLE);
     let begun = Instant::now();
@@ -48,6 +49,7 @@ fn the_derived_rights_are_enough_for_everything() {
     site.write("kubeconfig", &config.to_string());
 
     site.run(&["up"]).expect(0);
+    assert_second_up_sends_no_write(&site, "system:serviceaccount:default:least");
     site.assert_whole();
     site.run(&["status"]).expect(0);
     site.run(&["logs", "s3", "--lines", "5"]).expect(0);
