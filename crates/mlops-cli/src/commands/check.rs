@@ -34,14 +34,14 @@ pub(crate) async fn check(cx: &Cx, args: &CheckArgs) -> Result<Exit> {
 }
 
 /// The same from a pod of the cluster.
-pub(crate) async fn inside(
-    cx: &Cx,
-    args: &CheckArgs,
-    cancel: &CancellationToken,
-) -> Result<Exit> {
+pub(crate) async fn inside(cx: &Cx, args: &CheckArgs, cancel: &CancellationToken) -> Result<Exit> {
     let session = cx.session(Network::Avoid)?;
     let taken = take_along(cx)?;
-    let progress = Progress::new(&cx.printer, Json::Nothing, "checking from inside the cluster");
+    let progress = Progress::new(
+        &cx.printer,
+        Json::Nothing,
+        "checking from inside the cluster",
+    );
     let report = session.check_inside(taken, progress.sink(), cancel).await;
     progress.end();
     show(cx, args, &report?)
@@ -51,7 +51,9 @@ pub(crate) async fn inside(
 fn take_along(cx: &Cx) -> Result<InsideCheck> {
     let mut taken = InsideCheck::default();
     let mut arg = |text: &str| taken.args.push(text.to_owned());
-    for text in ["check", "--inside", HANDED_AT, "--output", "json", "--quiet"] {
+    for text in [
+        "check", "--inside", HANDED_AT, "--output", "json", "--quiet",
+    ] {
         arg(text);
     }
     for text in ["--data-dir", "/tmp/data", "--cache-dir", "/tmp/cache"] {

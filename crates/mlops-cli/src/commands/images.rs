@@ -89,7 +89,10 @@ mod tests {
                 Image {
                     image: "example.org/python:1".to_owned(),
                     original: Some("localhost/python:1".to_owned()),
-                    used_by: vec![user("mlflow", "deployment.mlflow"), user("m", "deployment.m")],
+                    used_by: vec![
+                        user("mlflow", "deployment.mlflow"),
+                        user("m", "deployment.m"),
+                    ],
                     digests: vec![ImageDigest {
                         digest: "sha256:ab".to_owned(),
                         known: DigestSource::Local,

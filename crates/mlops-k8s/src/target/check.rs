@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service as ClusterService, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Pod, Secret, Service as ClusterService, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -165,7 +167,9 @@ impl ClusterTarget {
             waiter.wait_until_gone(&gone, &options, &|_| {}).await?;
         }
         let (a, b, c, d, e, f) = made;
-        Ok([jobs, a, b, c, d, e, f].iter().any(|names| !names.is_empty()))
+        Ok([jobs, a, b, c, d, e, f]
+            .iter()
+            .any(|names| !names.is_empty()))
     }
 
     fn check_labels(&self) -> String {
@@ -183,7 +187,9 @@ where
 {
     let doing = || format!("remove what a check made ({})", K::kind(&()));
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let found = api.list_metadata(&ListParams::default().labels(labels)).await;
+    let found = api
+        .list_metadata(&ListParams::default().labels(labels))
+        .await;
     let found = found.map_err(|error| wrap(error, doing()))?;
     let mut names = Vec::new();
     for object in found.items {
@@ -236,7 +242,12 @@ async fn api_server(client: &Client) -> Vec<Value> {
         .map(|(addresses, ports)| to_addresses(&addresses, &ports))
         .collect();
     let spec = service.spec.unwrap_or_default();
-    let addresses: Vec<IpAddr> = spec.cluster_ips.iter().flatten().filter_map(parsed).collect();
+    let addresses: Vec<IpAddr> = spec
+        .cluster_ips
+        .iter()
+        .flatten()
+        .filter_map(parsed)
+        .collect();
     let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
     if !addresses.is_empty() && !ports.is_empty() {
         rules.push(to_addresses(&addresses, &ports));
@@ -259,13 +270,18 @@ async fn ended_pod(client: &Client, namespace: &str) -> Result<Pod> {
     while let Some(pod) = seen.next().await {
         match pod {
             Ok(pod) => {
-                let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                let phase = pod
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.phase.as_deref());
                 if matches!(phase, Some("Succeeded" | "Failed")) {
                     return Ok(pod);
                 }
             }
             // It begins again by itself; only what no other attempt mends ends it.
-            Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) => {
+            Err(
+                watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error),
+            ) => {
                 let error = wrap(error, doing);
                 if matches!(
                     error.kind(),
@@ -340,7 +356,10 @@ async fn late(client: &Client, subject: &ObjectRef) -> Error {
     let error = Error::new(ErrorKind::Timeout, doing);
     match cause {
         Some(cause) => error
-            .with_source(format!("{within}: {}: {} ({})", cause.subject, cause.message, cause.code))
+            .with_source(format!(
+                "{within}: {}: {} ({})",
+                cause.subject, cause.message, cause.code
+            ))
             .with_hint(cause.remedy),
         None => error.with_source(within),
     }

@@ -34,9 +34,12 @@ pub(super) struct Frame<'a> {
 impl Frame<'_> {
     /// Everything, the Job last.
     pub(super) fn objects(&self) -> Vec<Value> {
-        let mut all = vec![
-            self.object("v1", "ServiceAccount", NAME, json!({ "automountServiceAccountToken": false })),
-        ];
+        let mut all = vec![self.object(
+            "v1",
+            "ServiceAccount",
+            NAME,
+            json!({ "automountServiceAccountToken": false }),
+        )];
         let names: Vec<String> = self.job.reads.iter().map(object_name).collect();
         // A rule without names would be for every Secret there is.
         if !names.is_empty() {
@@ -253,14 +256,21 @@ mod tests {
             args: vec!["check".to_owned()],
             files: [
                 ("platform.yaml".to_owned(), "name: demo".to_owned()),
-                ("catalog-0/components/x/component.yaml".to_owned(), String::new()),
+                (
+                    "catalog-0/components/x/component.yaml".to_owned(),
+                    String::new(),
+                ),
             ]
             .into(),
             reads: ["mlflow/password".parse().unwrap()].into(),
             handed: [("outside".to_owned(), SecretText::new(SECRET))].into(),
             reaches: vec![
-                service(json!({ "name": "mlflow", "component": "mlflow", "scheme": "http", "port": 5000 })),
-                service(json!({ "name": "s3", "scheme": "https", "external": "https://10.1.2.3:9000" })),
+                service(
+                    json!({ "name": "mlflow", "component": "mlflow", "scheme": "http", "port": 5000 }),
+                ),
+                service(
+                    json!({ "name": "s3", "scheme": "https", "external": "https://10.1.2.3:9000" }),
+                ),
             ],
         }
     }
@@ -332,14 +342,23 @@ mod tests {
         let (into, own) = (&policies[0]["spec"], &policies[1]["spec"]);
         let pod = json!({ "matchLabels": { PLATFORM_LABEL: "demo", LABEL: "true" } });
         let ports = json!([{ "port": 5000, "protocol": "TCP" }]);
-        assert_eq!(into["ingress"], json!([{ "from": [{ "podSelector": pod }], "ports": ports }]));
+        assert_eq!(
+            into["ingress"],
+            json!([{ "from": [{ "podSelector": pod }], "ports": ports }])
+        );
         assert_eq!(own["podSelector"], pod);
         assert!(own.get("ingress").is_none());
         let egress = own["egress"].as_array().unwrap();
         // Names, the API server, MLflow, and the S3 outside.
         assert_eq!(egress.len(), 4);
-        assert_eq!(egress[2], json!({ "to": [{ "podSelector": into["podSelector"] }], "ports": ports }));
-        assert_eq!(egress[3], to_addresses(&["10.1.2.3".parse().unwrap()], &[9000]));
+        assert_eq!(
+            egress[2],
+            json!({ "to": [{ "podSelector": into["podSelector"] }], "ports": ports })
+        );
+        assert_eq!(
+            egress[3],
+            to_addresses(&["10.1.2.3".parse().unwrap()], &[9000])
+        );
     }
 
     #[test]

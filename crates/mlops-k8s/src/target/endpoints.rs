@@ -52,8 +52,7 @@ impl Endpoints for Forwards {
     }
 }
 
-/// The names of services in their namespace
-/// (<https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>). Nothing is opened.
+/// Services at their names in the cluster. Nothing is opened.
 pub(super) struct Names {
     namespace: String,
     services: BTreeMap<ServiceName, Service>,
@@ -78,8 +77,16 @@ impl Endpoints for Names {
         let port = service.port.ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, doing(name)).with_source("it has no port")
         })?;
-        at(service, &format!("{name}.{}.svc:{port}", self.namespace))
+        at(
+            service,
+            &format!("{}:{port}", host_of(name, &self.namespace)),
+        )
     }
+}
+
+/// The name of a service in its namespace.
+pub(super) fn host_of(service: &ServiceName, namespace: &str) -> String {
+    format!("{service}.{namespace}.svc")
 }
 
 fn doing(name: &ServiceName) -> String {

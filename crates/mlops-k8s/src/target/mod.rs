@@ -19,6 +19,7 @@ use kube::Client;
 use mlops_core::kubernetes::OBJECT;
 use mlops_core::{
     Endpoints, Error, ErrorKind, Graph, PlatformName, Provider, Resource, Result, SecretStore,
+    ServiceName,
 };
 use tokio::sync::OnceCell;
 
@@ -124,6 +125,12 @@ impl ClusterTarget {
     /// The namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The name of a service in the cluster
+    /// (<https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>).
+    pub fn host_of(&self, service: &ServiceName) -> String {
+        endpoints::host_of(service, &self.namespace)
     }
 
     /// A client of the cluster.

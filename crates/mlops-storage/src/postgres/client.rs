@@ -1,6 +1,6 @@
 //! Real connections.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::session::RealSession;
 /// When connections are encrypted. An encrypted one always has its server's certificate verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tls {
-    /// Except to this machine itself.
+    /// Except to this machine itself, and to [hosts that are named](PostgresClient::with_plain_hosts).
     #[default]
     ExceptLoopback,
     /// Always.
@@ -44,6 +44,7 @@ type Kept = Arc<Mutex<Option<(SecretText, Arc<Client>)>>>;
 
 struct Inner {
     tls: Tls,
+    plain_hosts: BTreeSet<String>,
     roots: Vec<CertificateDer<'static>>,
     connect_timeout: Duration,
     statement_timeout: Duration,
@@ -73,6 +74,7 @@ impl PostgresClient {
         Self {
             inner: Arc::new(Inner {
                 tls: Tls::default(),
+                plain_hosts: BTreeSet::new(),
                 roots: Vec::new(),
                 connect_timeout: Duration::from_secs(10),
                 statement_timeout: Duration::from_mins(1),
@@ -86,6 +88,13 @@ impl PostgresClient {
     #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
         self.rebuild(|inner| inner.tls = tls)
+    }
+
+    /// Does not encrypt connections to these hosts either, unless always is said: servers without certificates that are
+    /// reached inside one cluster only. Drops connections that are kept.
+    #[must_use]
+    pub fn with_plain_hosts(self, hosts: impl IntoIterator<Item = String>) -> Self {
+        self.rebuild(|inner| inner.plain_hosts.extend(hosts))
     }
 
     /// How long a connection may take, and how long a statement. Drops connections that are kept.
@@ -116,6 +125,7 @@ impl PostgresClient {
     fn rebuild(self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut inner = Inner {
             tls: self.inner.tls,
+            plain_hosts: self.inner.plain_hosts.clone(),
             roots: self.inner.roots.clone(),
             connect_timeout: self.inner.connect_timeout,
             statement_timeout: self.inner.statement_timeout,
@@ -187,7 +197,8 @@ impl PostgresClient {
             .password(login.password.expose())
             .dbname(&login.database)
             .application_name("mlops");
-        if self.inner.tls == Tls::ExceptLoopback && endpoint.is_loopback() {
+        let is_plain = endpoint.is_loopback() || self.inner.plain_hosts.contains(endpoint.host());
+        if self.inner.tls == Tls::ExceptLoopback && is_plain {
             config.ssl_mode(SslMode::Disable);
             return Ok(config.connect(NoTls).await.map(|(client, connection)| {
                 keep(connection);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mlops_catalog::Catalog;
-use mlops_core::{Error, ErrorKind, Prober, Result};
+use mlops_core::{Error, ErrorKind, Graph, Prober, Result};
 use mlops_k8s::target::ClusterTarget;
 use mlops_local::{LocalTarget, python};
 use mlops_serving::provider::{
@@ -25,7 +25,7 @@ pub(super) fn for_local(target: &LocalTarget, samples: BTreeMap<String, Sample>)
     for provider in target.providers() {
         engine = engine.with_provider(provider)?;
     }
-    engine = with_storage(engine)?;
+    engine = with_storage(engine, postgres::PostgresClient::new())?;
     let registries = Arc::new(ConnectMlflow);
     let servers = Arc::new(ConnectMlServer::new(target.folders().models()));
     let served = ServedModelProvider::new(registries, servers.clone());
@@ -37,13 +37,21 @@ pub(super) fn for_local(target: &LocalTarget, samples: BTreeMap<String, Sample>)
 /// Puts the providers of all rooms together, for a platform of a cluster.
 pub(super) fn for_cluster(
     target: &ClusterTarget,
+    graph: &Graph,
     samples: BTreeMap<String, Sample>,
 ) -> Result<Engine> {
     let engine = Engine::new()
         .with_provider(Arc::new(SecretProvider))?
         .with_provider(target.provider())?
         .with_provider(Arc::new(ClusterModels::new(target.clone())))?;
-    let engine = with_models(with_storage(engine)?, samples)?;
+    let mut databases = postgres::PostgresClient::new();
+    if target.is_within() {
+        // Its own servers have no certificates; elsewhere they are reached through ports of this machine.
+        let services = graph.services.values();
+        let own = services.filter(|service| service.external.is_none());
+        databases = databases.with_plain_hosts(own.map(|service| target.host_of(&service.name)));
+    }
+    let engine = with_models(with_storage(engine, databases)?, samples)?;
     // A probe only asks the server; no folder of this machine is a cluster's.
     let servers = Arc::new(ConnectMlServer::new(std::path::PathBuf::new()));
     let prober: Arc<dyn Prober> = Arc::new(ModelProber::new(servers));
@@ -51,8 +59,8 @@ pub(super) fn for_cluster(
 }
 
 /// PostgreSQL and S3.
-fn with_storage(mut engine: Engine) -> Result<Engine> {
-    let databases = Arc::new(postgres::PostgresClient::new());
+fn with_storage(mut engine: Engine, databases: postgres::PostgresClient) -> Result<Engine> {
+    let databases = Arc::new(databases);
     let objects = Arc::new(s3::S3Client::new());
     engine = engine
         .with_provider(Arc::new(postgres::RoleProvider::new(databases.clone())))?

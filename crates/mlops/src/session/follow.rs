@@ -37,18 +37,21 @@ pub(super) fn follow_there<'a>(
         refused: None,
         trouble: None,
     };
-    Ok(unfold((state, false), move |(mut state, begun)| async move {
-        let mut begun = begun;
-        loop {
-            if begun {
-                tokio::time::sleep(every).await;
+    Ok(unfold(
+        (state, false),
+        move |(mut state, begun)| async move {
+            let mut begun = begun;
+            loop {
+                if begun {
+                    tokio::time::sleep(every).await;
+                }
+                begun = true;
+                if let Some(event) = state.look().await {
+                    return Some((event, (state, begun)));
+                }
             }
-            begun = true;
-            if let Some(event) = state.look().await {
-                return Some((event, (state, begun)));
-            }
-        }
-    }))
+        },
+    ))
 }
 
 struct State<'a> {
@@ -97,8 +100,12 @@ impl State<'_> {
         }
         if from.is_none() && self.told.as_ref() == Some(&wanted.version) {
             // Its pods have it, and none answers at this moment: others would not answer sooner.
-            let doing = format!("ask for version {} of `{}`", wanted.version, self.spec.model);
-            let error = Error::new(ErrorKind::Unavailable, doing).with_source("no pod answers for it");
+            let doing = format!(
+                "ask for version {} of `{}`",
+                wanted.version, self.spec.model
+            );
+            let error =
+                Error::new(ErrorKind::Unavailable, doing).with_source("no pod answers for it");
             return self.unreachable(Failure::from(&error));
         }
         self.switch(from, wanted).await

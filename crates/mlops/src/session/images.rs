@@ -235,7 +235,12 @@ mod tests {
             used_by: Vec::new(),
             digests: pinned("web@sha256:1").into_iter().collect(),
         }];
-        let ids = ["docker-pullable://r/web@sha256:1", "r/web@sha256:2", "sha256:3", "?"];
+        let ids = [
+            "docker-pullable://r/web@sha256:1",
+            "r/web@sha256:2",
+            "sha256:3",
+            "?",
+        ];
         let ids = ids.map(str::to_owned).into();
         add_digests(&mut images, &[("web@sha256:1".to_owned(), ids)].into());
         let digests = images.remove(0).digests;

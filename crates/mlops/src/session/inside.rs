@@ -43,7 +43,9 @@ impl Session {
         let cluster = self.cluster.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, "check from inside the cluster")
                 .with_source("the platform is on this machine")
-                .with_hint("leave out `--in-cluster`, or write `target: cluster` in the platform file")
+                .with_hint(
+                    "leave out `--in-cluster`, or write `target: cluster` in the platform file",
+                )
         })?;
         let prepare = async {
             self.require_running("check the platform").await?;
@@ -90,11 +92,18 @@ impl Session {
     async fn check_job(&self, check: InsideCheck) -> Result<CheckJob> {
         let words = self.words_of_probes();
         let (mut reads, mut handed) = (BTreeSet::new(), BTreeMap::new());
-        for name in words.iter().filter_map(|word| word.parse::<SecretName>().ok()) {
+        for name in words
+            .iter()
+            .filter_map(|word| word.parse::<SecretName>().ok())
+        {
             if let Some(source) = self.graph.secret_sources.get(&name) {
                 let text = self.secret(&name).await?;
                 handed.insert(handed_name(source), text);
-            } else if self.graph.find(&ResourceId::new(SECRET, name.as_str())).is_some() {
+            } else if self
+                .graph
+                .find(&ResourceId::new(SECRET, name.as_str()))
+                .is_some()
+            {
                 reads.insert(name);
             }
         }
@@ -103,9 +112,10 @@ impl Session {
             .filter(|service| words.contains(service.name.as_str()))
             .cloned()
             .collect();
-        let tools = self.tools.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "find the image of `mlops`")
-        })?;
+        let tools = self
+            .tools
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "find the image of `mlops`"))?;
         Ok(CheckJob {
             image: tools.used.to_string(),
             args: check.args,
@@ -120,7 +130,11 @@ impl Session {
     /// chance lets the pod reach one more component of the platform.
     fn words_of_probes(&self) -> BTreeSet<&str> {
         let mut words = BTreeSet::new();
-        let specs = self.graph.probes.iter().flat_map(|probe| probe.spec.values());
+        let specs = self
+            .graph
+            .probes
+            .iter()
+            .flat_map(|probe| probe.spec.values());
         let mut open: Vec<&Value> = specs.collect();
         while let Some(value) = open.pop() {
             match value {
@@ -164,12 +178,30 @@ fn report_in(log: &str, code: i32) -> Result<Report> {
             None => error,
         });
     }
-    let last = log.lines().rev().find(|line| !line.trim().is_empty());
-    let last = last.unwrap_or("nothing").escape_debug();
-    let said: String = last.to_string().chars().take(300).collect();
     Err(Error::new(ErrorKind::Protocol, doing)
-        .with_source(format!("its pod ended with {code} and no report; it said last: {said}"))
+        .with_source(format!(
+            "its pod ended with {code} and no report; it said last: {}",
+            last_words(log)
+        ))
         .with_hint("the image must have this version of `mlops`"))
+}
+
+/// The last lines of a log as one.
+fn last_words(log: &str) -> String {
+    const LINES: usize = 5;
+    const LONGEST: usize = 300;
+    let lines = log.lines().filter(|line| !line.trim().is_empty());
+    let mut last: Vec<String> = lines
+        .rev()
+        .take(LINES)
+        .map(|line| line.escape_debug().take(LONGEST).collect())
+        .collect();
+    last.reverse();
+    if last.is_empty() {
+        "nothing".to_owned()
+    } else {
+        last.join("; ")
+    }
 }
 
 #[cfg(test)]
@@ -196,9 +228,9 @@ mod tests {
 
     #[test]
     fn no_report_is_an_error_with_the_last_words() {
-        let error = report_in("exec format\u{1b}[2J error\n\n", 1).unwrap_err();
+        let error = report_in("first\nexec format\u{1b}[2J error\n\n", 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol);
-        assert!(error.causes()[0].contains("exec format\\u{1b}[2J error"));
+        assert!(error.causes()[0].ends_with("first; exec format\\u{1b}[2J error"));
         assert!(report_in("", 137).is_err());
     }
 
@@ -206,7 +238,10 @@ mod tests {
     fn a_reference_has_one_name_that_says_nothing() {
         let env = SecretSource::Env("PASSWORD".to_owned());
         assert_eq!(handed_name(&env), handed_name(&env.clone()));
-        assert_ne!(handed_name(&env), handed_name(&SecretSource::File("PASSWORD".into())));
+        assert_ne!(
+            handed_name(&env),
+            handed_name(&SecretSource::File("PASSWORD".into()))
+        );
         assert_eq!(handed_name(&env).len(), 64);
     }
 }

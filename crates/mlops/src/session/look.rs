@@ -195,8 +195,8 @@ impl Session {
         if let Some(url) = &service.external {
             return Some(url.as_str().trim_end_matches('/').to_owned());
         }
-        let (scheme, namespace) = (&service.scheme, cluster.namespace());
+        let (scheme, host) = (&service.scheme, cluster.host_of(name));
         let port = service.port?;
-        Some(format!("{scheme}://{name}.{namespace}.svc:{port}"))
+        Some(format!("{scheme}://{host}:{port}"))
     }
 }

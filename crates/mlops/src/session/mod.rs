@@ -137,7 +137,7 @@ impl Session {
         };
         let samples = engine::samples(&catalog)?;
         let engine = match &cluster {
-            Some(cluster) => engine::for_cluster(cluster, samples)?,
+            Some(cluster) => engine::for_cluster(cluster, &graph, samples)?,
             None => engine::for_local(&target, samples)?,
         };
         Ok(Self {
