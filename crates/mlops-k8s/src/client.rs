@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use mlops_core::{Error, ErrorKind, Result};
 
-use crate::error::wrap;
+use crate::error::{NoAnswer, wrap};
 
 /// What a kubeconfig says of one context: which server, who, and which program will run for the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +189,7 @@ impl ClusterAccess {
     ///
     /// When the credentials or certificates cannot be read.
     pub async fn connect(&self) -> Result<Client> {
-        Client::try_from(self.config().await?).map_err(|error| wrap(error, self.doing()))
+        named(self.config().await?).map_err(|error| wrap(error, self.doing()))
     }
 
     fn doing(&self) -> String {
@@ -210,7 +211,16 @@ pub fn connect_in_cluster() -> Result<Client> {
             .with_hint("outside a cluster, give a kubeconfig")
     })?;
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| wrap(error, doing))
+    named(config).map_err(|error| wrap(error, doing))
+}
+
+/// A client whose errors say which server did not answer.
+fn named(config: Config) -> kube::Result<Client> {
+    let server = config.cluster_url.to_string();
+    let server = server.trim_end_matches('/').to_owned();
+    let name = move |error: tower::BoxError| NoAnswer::of(&server, error);
+    let layer = tower::util::MapErrLayer::new(name);
+    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn text_of(secret: &Secret, platform: &PlatformName, name: &SecretName) -> Resul
         .map_err(|_| wrong("holds bytes that are no text"))
 }
 
-fn object_name(name: &SecretName) -> String {
+pub(super) fn object_name(name: &SecretName) -> String {
     name.as_str().replace('/', ".")
 }
 

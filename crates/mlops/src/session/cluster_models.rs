@@ -12,7 +12,7 @@ use mlops_core::{
 };
 use mlops_k8s::kube::api::{Api, DynamicObject, Patch, PatchParams};
 use mlops_k8s::target::ClusterTarget;
-use mlops_k8s::{GroupKind, Kinds, Lookup, ObjectId, WaitOptions, Waiter};
+use mlops_k8s::{GroupKind, Lookup, ObjectId, WaitOptions};
 use mlops_serving::oip::RestClient;
 use mlops_serving::provider::{ServedModelProvider, ServedModelSpec};
 use mlops_serving::registry::{ConnectMlflow, Resolved, resolve};
@@ -86,7 +86,7 @@ impl ClusterModels {
                 .with_source("it is not served by a Deployment")
         })?;
         let client = self.target.client().await?;
-        let kinds = Kinds::of_server(&client).await?;
+        let kinds = self.target.kinds().await?;
         let Lookup::Known(kind) = kinds.find_any_version(&GroupKind::new("apps", "Deployment"))
         else {
             return Err(Error::new(ErrorKind::Unsupported, doing()));
@@ -122,7 +122,10 @@ impl ClusterModels {
         };
         write(Some(version)).await?;
         let id = ObjectId::new("apps", "Deployment", Some(self.target.namespace()), &name);
-        let waited = Waiter::new(self.target.client().await?)
+        let waited = self
+            .target
+            .waiter()
+            .await?
             .wait_until_ready(&[id], &WaitOptions::new(PATIENCE), &|_| {})
             .await;
         if let Err(error) = waited {

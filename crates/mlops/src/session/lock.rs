@@ -2,16 +2,25 @@
 
 use mlops_core::{EventSink, Result};
 use mlops_k8s::LeaseGuard;
-use mlops_k8s::target::ClusterTarget;
 use mlops_local::PlatformLock;
 
 use super::Session;
 
 /// Held while a platform is changed: here, and where it is.
 pub(super) struct Lock {
-    pub(super) here: PlatformLock,
+    here: PlatformLock,
     /// Renewed until it is dropped.
-    _there: Option<LeaseGuard>,
+    there: Option<LeaseGuard>,
+}
+
+impl Lock {
+    /// Gives back what is held elsewhere, and waits until that is known there: the program may end now.
+    pub(super) async fn give_back(self) -> PlatformLock {
+        if let Some(lease) = self.there {
+            lease.give_back().await;
+        }
+        self.here
+    }
 }
 
 impl Session {
@@ -20,15 +29,11 @@ impl Session {
         let here = self.target.lock(events).await?;
         let there = match &self.cluster {
             Some(cluster) => {
-                let host = self.graph.platform.as_str();
-                let holder = ClusterTarget::holder(host)?;
+                let holder = mlops_k8s::holder_name(&self.user)?;
                 Some(cluster.lock(&self.graph, &holder).await?)
             }
             None => None,
         };
-        Ok(Lock {
-            here,
-            _there: there,
-        })
+        Ok(Lock { here, there })
     }
 }

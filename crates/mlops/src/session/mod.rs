@@ -6,6 +6,7 @@ mod lock;
 mod look;
 mod machine;
 mod models;
+mod objects;
 mod outside;
 mod status;
 mod work;
@@ -81,6 +82,8 @@ pub struct Session {
     secrets: Arc<dyn SecretStore>,
     endpoints: Arc<dyn Endpoints>,
     network: Network,
+    /// Who runs this, for others that wait.
+    user: String,
 }
 
 impl std::fmt::Debug for Session {
@@ -99,6 +102,8 @@ impl Session {
     /// When the platform does not resolve, see [`mlops_catalog::resolve`].
     pub fn open(platform: &Platform, catalog: &Catalog, options: SessionOptions) -> Result<Self> {
         let target = LocalTarget::new(machine::local_options(platform, &options))?;
+        let user = options.env.get("USER").filter(|user| !user.is_empty());
+        let user = user.map_or_else(|| "mlops".to_owned(), Clone::clone);
         let catalog = catalog.clone().with_python_lock(target.python().lock());
         let graph = resolve(platform, &catalog)?;
         let cluster = match platform.target {
@@ -131,6 +136,7 @@ impl Session {
             secrets,
             endpoints,
             network: options.network,
+            user,
         })
     }
 

@@ -197,6 +197,9 @@ impl Needs {
                 }
                 self.of(Some(namespace), "", "pods/log").all.insert("get");
             }
+            for (group, resource) in &options.lists {
+                self.of(Some(namespace), group, resource).all.insert("list");
+            }
             if options.port_forward {
                 self.of(Some(namespace), "", "pods")
                     .all
@@ -215,7 +218,8 @@ impl Needs {
             let need = self.of(Some(namespace), "coordination.k8s.io", "leases");
             need.all.insert("create");
             let verbs = need.named.entry(name.clone()).or_default();
-            verbs.extend(["get", "patch", "update", "delete"]);
+            // Who waits for it watches just this one, which a rule for its name allows.
+            verbs.extend(["get", "list", "watch", "patch", "update", "delete"]);
         }
     }
 

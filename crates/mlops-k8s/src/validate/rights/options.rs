@@ -11,6 +11,8 @@ pub struct RightsOptions {
     pub(super) prune: bool,
     pub(super) explain: bool,
     pub(super) port_forward: bool,
+    /// Groups and resources that are listed besides.
+    pub(super) lists: Vec<(String, String)>,
     /// By group and kind, the resource and where it is.
     pub(super) resources: BTreeMap<(String, String), (String, Scope)>,
 }
@@ -83,6 +85,13 @@ impl RightsOptions {
     #[must_use]
     pub fn with_explanations(mut self) -> Self {
         self.explain = true;
+        self
+    }
+
+    /// Allows to list objects of another kind in the namespaces of the set: to find what it does not know.
+    #[must_use]
+    pub fn with_list(mut self, group: impl Into<String>, resource: impl Into<String>) -> Self {
+        self.lists.push((group.into(), resource.into()));
         self
     }
 
