@@ -107,6 +107,144 @@ fn a_folder_is_planned_applied_pruned_and_removed() {
 }
 
 #[test]
+fn two_at_once_take_turns_and_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let space = NAMESPACE.replace("typed", "turns");
+    write(folder.path(), "namespace.yaml", &space);
+    for at in 0..40 {
+        let name = format!("map-{at}");
+        write(folder.path(), &format!("{name}.yaml"), &map(&name, "1"));
+    }
+    let start = |more: &[&str]| {
+        let mut command = on_cluster();
+        command
+            .arg(folder.path())
+            .args(["--set", "turns", "-n", "turns"]);
+        let command = command.args(more).env("USER", "somebody");
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    // One of both does all, and the other finds it done.
+    let both = [start(&[]), start(&[])].map(|run| run.wait_with_output().unwrap());
+    let mut done: Vec<String> = both
+        .iter()
+        .map(|run| {
+            assert_eq!(code(run), 0, "{}{}", out(run), err(run));
+            out(run).split(", ").take(2).collect::<Vec<_>>().join(", ")
+        })
+        .collect();
+    done.sort();
+    // The namespace is made before there can be a lease in it, by either.
+    assert_eq!(done[0], "0 done, 41 as wanted", "{done:?}");
+    assert_eq!(done[1], "40 done, 1 as wanted", "{done:?}");
+
+    // Somebody else has the lease, and is dead.
+    let lease = "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: { name: mlops-set-turns }\n\
+        spec: { holderIdentity: build-7, leaseDurationSeconds: 4, leaseTransitions: 9 }\n";
+    let held = folder.path().join("held.yaml");
+    write(folder.path(), "held.yaml", lease);
+    let taken = on_cluster()
+        .arg(&held)
+        .args(["-n", "turns", "--adopt", "--take"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&taken), 0, "{}", err(&taken));
+    std::fs::remove_file(&held).unwrap();
+    let refused = start(&["--wait-for-lock", "0"]).wait_with_output().unwrap();
+    assert_eq!(code(&refused), 1, "{}", err(&refused));
+    assert!(
+        err(&refused).contains("caused by: `build-7` holds it"),
+        "{}",
+        err(&refused)
+    );
+    let waited = start(&["--wait-for-lock", "30"])
+        .wait_with_output()
+        .unwrap();
+    assert_eq!(code(&waited), 0, "{}", err(&waited));
+    assert!(
+        err(&waited).contains(
+            "Lease.coordination.k8s.io/mlops-set-turns in turns: waits: `build-7` holds it"
+        ),
+        "{}",
+        err(&waited)
+    );
+    let listed = on_cluster()
+        .args(["--remove", "--set", "turns", "-n", "turns"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&listed), 0, "{}", err(&listed));
+}
+
+#[test]
+fn what_holds_data_stays_and_is_named_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: { name: data }\n\
+        spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 1Mi } } }\n";
+    write(folder.path(), "claim.yaml", claim);
+    write(folder.path(), "one.yaml", &map("one", "1"));
+    let run = |args: &[&str]| {
+        let mut command = on_cluster();
+        let command = command.args(args).args(["--set", "stays", "-n", "default"]);
+        command.output().unwrap()
+    };
+    let path = folder.path().to_str().unwrap();
+    let applied = run(&[path, "--no-wait"]);
+    assert_eq!(code(&applied), 0, "{}", err(&applied));
+    let removed = run(&["--remove"]);
+    assert_eq!(code(&removed), 0, "{}", err(&removed));
+    let text = out(&removed);
+    assert!(
+        text.contains("PersistentVolumeClaim/data in default: kept: it holds data"),
+        "{text}"
+    );
+    assert!(text.starts_with("1 done, 0 as wanted"), "{text}");
+    let data = "PersistentVolumeClaim/data in default";
+    let removed = run(&["--remove", "--data", data, "--within", "5"]);
+    // Nobody takes the finalizer of the claim away here, and that is said.
+    assert_eq!(code(&removed), 1, "{}", out(&removed));
+    assert!(
+        err(&removed).contains("kubernetes.io/pvc-protection"),
+        "{}",
+        err(&removed)
+    );
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_named_with_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "one.yaml", &map("one", "1"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}],
+          clusters: [{{name: c, cluster: {{server: 'https://{address}'}}}}], users: [{{name: u, user: {{}}}}]}}"
+    );
+    write(folder.path(), "kubeconfig", &text);
+    let failed = command()
+        .arg(folder.path().join("one.yaml"))
+        .arg("--kubeconfig")
+        .arg(folder.path().join("kubeconfig"))
+        .output()
+        .unwrap();
+    let said = err(&failed);
+    assert_eq!(code(&failed), 1, "{said}");
+    assert!(
+        said.contains(&format!(
+            "no answer from `https://{address}`: Connection refused"
+        )),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: check that the API server runs"),
+        "{said}"
+    );
+}
+
+#[test]
 fn without_a_cluster_everything_is_a_create() {
     let mut child = command()
         .args(["-", "--offline", "-n", "models"])

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use mlops_cli::Exit;
 use mlops_cli::tool::{Tool, ToolArgs, find_object, run_tool};
-use mlops_cli::{Exit, Host};
 use mlops_core::Result;
 use mlops_k8s::Kinds;
 use mlops_k8s::explain::{ObjectRef, explain, explain_until};
@@ -35,13 +35,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let host = Host::of_process();
-    run_tool(
-        std::env::args_os(),
-        host,
-        |args: &Args| &args.tool,
-        |tool, args| Box::pin(tool.until_interrupted(work(tool, args))),
-    )
+    run_tool(|args: &Args| &args.tool, work)
 }
 
 async fn work(tool: &Tool, args: &Args) -> Result<Exit> {

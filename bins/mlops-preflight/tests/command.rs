@@ -62,6 +62,28 @@ fn rights_are_those_that_the_objects_take() {
 }
 
 #[test]
+fn a_server_that_does_not_answer_is_named_with_the_cause() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}],
+          clusters: [{{name: c, cluster: {{server: 'https://{address}'}}}}], users: [{{name: u, user: {{}}}}]}}"
+    );
+    std::fs::write(&kubeconfig, text).unwrap();
+    let (code, out, err) = run(&kubeconfig, &["--no-volume"]);
+    assert_eq!(code, 4, "{out}{err}");
+    let said = format!("no answer from `https://{address}`: Connection refused");
+    assert!(out.contains(&said), "{out}");
+    assert!(
+        out.contains("remedy: check that the API server runs"),
+        "{out}"
+    );
+}
+
+#[test]
 fn completions_and_manual_page_are_printed() {
     let nowhere = std::path::Path::new("/nowhere");
     assert!(

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use mlops_core::{Error, ErrorKind, Result};
 
 use crate::error::wrap;
 use crate::steady::{Make, steady};
+use crate::error::{NoAnswer, wrap};
 
 /// What a kubeconfig says of one context: which server, who, and which program will run for the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -169,13 +169,19 @@ impl std::error::Error for Refusal {}
 
 /// An error of the client as ours.
 pub fn wrap(error: kube::Error, doing: impl Into<String>) -> Error {
-    let kind = match &error {
+    match error {
         kube::Error::Api(status) => {
-            let body = serde_json::to_vec(status).unwrap_or_default();
-            return Refusal::read(status.code, None, &body).into_error(doing);
+            let body = serde_json::to_vec(&status).unwrap_or_default();
+            Refusal::read(status.code, None, &body).into_error(doing)
         }
+        kube::Error::Service(cause) => wrap_transport(cause, doing),
+        error => Error::new(kind_of_client(&error), doing).with_source(error),
+    }
+}
+
+fn kind_of_client(error: &kube::Error) -> ErrorKind {
+    match error {
         kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => ErrorKind::Unavailable,
-        kube::Error::Service(cause) => kind_of_transport(cause.as_ref()),
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => ErrorKind::Protocol,
         kube::Error::Auth(_) => ErrorKind::Unauthenticated,
         kube::Error::InferConfig(_)
@@ -185,8 +191,90 @@ pub fn wrap(error: kube::Error, doing: impl Into<String>) -> Error {
         | kube::Error::ProxyProtocolUnsupported { .. } => ErrorKind::InvalidInput,
         kube::Error::ProxyProtocolDisabled { .. } => ErrorKind::Unsupported,
         _ => ErrorKind::Failed,
+    }
+}
+
+/// What came instead of an answer: of the connection, or of what stands before it on our side.
+fn wrap_transport(cause: BoxError, doing: impl Into<String>) -> Error {
+    let cause = match cause.downcast::<Error>() {
+        // A write that we refuse ourselves.
+        Ok(refused) => return Error::new(refused.kind(), doing).with_source(*refused),
+        Err(cause) => cause,
     };
-    Error::new(kind, doing).with_source(error)
+    let kind = kind_of_transport(cause.as_ref());
+    let error = match cause.downcast::<NoAnswer>() {
+        Ok(none) => Error::new(kind, doing).with_source(none.to_string()),
+        Err(cause) => return Error::new(kind, doing).with_source(cause),
+    };
+    match kind {
+        ErrorKind::Unavailable | ErrorKind::Timeout => error.with_hint(NO_ANSWER),
+        _ => error.with_hint(
+            "check that the kubeconfig has the authority and the address of this cluster",
+        ),
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+const NO_ANSWER: &str =
+    "check that the API server runs, and that the kubeconfig names the address it has";
+
+/// No answer of an API server, and why.
+#[derive(Debug)]
+pub(crate) struct NoAnswer {
+    server: String,
+    cause: BoxError,
+}
+
+impl NoAnswer {
+    /// Names the server in what a connection to it says. Other errors of a client stay as they are.
+    pub(crate) fn of(server: &str, cause: BoxError) -> BoxError {
+        let is_ours = cause.is::<kube::Error>() || cause.is::<Error>();
+        if is_ours || cause.is::<kube::client::AuthError>() {
+            return cause;
+        }
+        Box::new(Self {
+            server: printable(server),
+            cause,
+        })
+    }
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = root_of(self.cause.as_ref());
+        write!(f, "no answer from `{}`: {}", self.server, printable(&root))
+    }
+}
+
+impl std::error::Error for NoAnswer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.cause.as_ref())
+    }
+}
+
+/// The text of the innermost cause: those around it only say that there was one.
+fn root_of(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
+}
+
+/// Why a question has no answer, and what to do about it, for those who report rather than fail.
+pub(crate) fn reason_of(error: &kube::Error) -> (String, &'static str) {
+    match error {
+        kube::Error::Api(status) => (
+            status.message.clone(),
+            "ask with an account that may look, while the server answers",
+        ),
+        kube::Error::Service(cause) => match cause.downcast_ref::<NoAnswer>() {
+            Some(none) => (none.to_string(), NO_ANSWER),
+            None => (root_of(cause.as_ref()), NO_ANSWER),
+        },
+        other => (root_of(other), NO_ANSWER),
+    }
 }
 
 /// Whether what a client ran into may be over the next time.

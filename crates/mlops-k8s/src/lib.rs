@@ -24,7 +24,7 @@ pub use k8s_openapi;
 pub use kube;
 
 pub use apply::{
-    Applier, ApplyEvent, ApplyOptions, ApplyReport, Outcome, PART_OF, Prepared, SetName,
+    Applier, ApplyEvent, ApplyOptions, ApplyReport, Outcome, PART_OF, Prepared, SetLock, SetName,
     plan_without_cluster,
 };
 pub use client::{ClusterAccess, ContextSummary, CredentialProgram, connect_in_cluster};
@@ -32,9 +32,9 @@ pub use compare::FIELD_MANAGER;
 /// The oldest and the newest Kubernetes that this crate is made for.
 pub const SUPPORTED: ((u32, u32), (u32, u32)) = ((1, 33), (1, 37));
 
-pub use discovery::{Kind, Kinds, Lookup, Scope};
+pub use discovery::{Kind, Kinds, KnownKinds, Lookup, Scope};
 pub use error::{Refusal, RefusalCause, kind_of_status, wrap};
-pub use lease::{LeaseGuard, LeaseOptions};
+pub use lease::{LeaseGuard, LeaseOptions, holder_name};
 pub use objects::{
     APPLIED, GroupKind, MAX_OBJECT_BYTES, Object, ObjectId, ObjectSet, Place, digest_of,
 };

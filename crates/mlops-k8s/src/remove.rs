@@ -7,9 +7,8 @@ use mlops_core::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use crate::apply::{Applier, ApplyEvent, ApplyReport, Doomed, Outcome, Writer, delete_rank};
-use crate::discovery::Kinds;
 use crate::http::Call;
-use crate::objects::ObjectId;
+use crate::objects::{ObjectId, ObjectSet};
 use crate::observe::observe;
 use crate::plan::loses_data;
 use crate::wait::{self, Target, WaitOptions};
@@ -54,15 +53,22 @@ impl Applier {
         };
         let mut report = ApplyReport::default();
         let Some(parent) = name.find(&self.client).await? else {
+            self.leave_nothing();
             return Ok(report);
         };
-        let kinds = Kinds::of_server(&self.client).await?;
+        let kinds = self.kinds_for(&ObjectSet::new()).await?;
         let id = name.id();
         let found = observe(&self.client, &kinds, &[], Some(parent), Some(&id)).await?;
         let mut doomed = Vec::new();
         for (id, member) in found.unwanted() {
-            if loses_data(id, &member.json).is_some() && !options.may_remove.contains(id) {
-                report.outcomes.push((id.clone(), Outcome::Kept));
+            let loss = loses_data(id, &member.json).filter(|_| !options.may_remove.contains(id));
+            if let Some(loss) = loss {
+                let outcome = Outcome::Kept(loss.to_owned());
+                on_event(ApplyEvent::Done {
+                    id: id.clone(),
+                    outcome: outcome.clone(),
+                });
+                report.outcomes.push((id.clone(), outcome));
             } else {
                 doomed.push(Doomed::new(id.clone(), member.kind.clone(), &member.json));
             }
@@ -83,9 +89,17 @@ impl Applier {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
+            // Of a set that is gone nothing stays, its Lease included.
+            self.leave_nothing();
         }
         report.took = started.elapsed();
         Ok(report)
+    }
+
+    fn leave_nothing(&self) {
+        if let Some(lease) = self.guard() {
+            lease.leave_nothing();
+        }
     }
 }
 

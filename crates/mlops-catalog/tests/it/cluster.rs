@@ -92,6 +92,27 @@ fn with_sizes_and_images() {
 }
 
 #[test]
+fn every_pod_pulls_its_images_with_the_secrets_of_the_platform_file() {
+    let text =
+        "name: demo\ntarget: cluster\ncluster: { image_pull_secrets: [registry, other.one] }\n";
+    let graph = graph(text);
+    let objects = objects(&graph);
+    let pods: Vec<&Value> = objects.iter().filter_map(pod).collect();
+    assert!(pods.len() >= 4, "{}", pods.len());
+    for pod in pods {
+        let wanted = json!([{ "name": "registry" }, { "name": "other.one" }]);
+        assert_eq!(pod["imagePullSecrets"], wanted, "{pod}");
+    }
+    // Secrets that are there already are none of ours.
+    assert!(graph.find(&id(&format!("{SECRET}/registry"))).is_none());
+    assert!(
+        !serde_json::to_string(&default())
+            .unwrap()
+            .contains("imagePullSecrets")
+    );
+}
+
+#[test]
 fn bindings_secrets_and_probes_are_those_of_the_local_target() {
     let (local, cluster) = (graph("name: demo\n"), default());
     assert_eq!(local.bindings, cluster.bindings);

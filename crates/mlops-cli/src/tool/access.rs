@@ -49,6 +49,16 @@ impl Tool {
         Ok(Connection { client, namespace })
     }
 
+    /// Who runs this, as the holder of a lease: differs from run to run.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random numbers.
+    pub fn holder(&self) -> Result<String> {
+        let user = self.env.get("USER").filter(|user| !user.is_empty());
+        mlops_k8s::holder_name(user.map_or("mlops", String::as_str))
+    }
+
     /// The namespace of what names none, where the context says `default`.
     pub fn namespace(&self, default: &str) -> String {
         let named = self.options.namespace.as_deref();

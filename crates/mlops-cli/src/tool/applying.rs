@@ -8,7 +8,7 @@ use mlops_core::{Error, ErrorKind, Result};
 use mlops_k8s::explain::{ObjectRef, explain};
 use mlops_k8s::{
     Applier, ApplyEvent, ApplyOptions, ApplyReport, Contested, Existing, GroupKind, Kinds, Lookup,
-    ObjectId, ObjectPlan, ObjectSet, Outcome, PlanOptions, RemoveOptions, WaitOptions,
+    ObjectId, ObjectPlan, ObjectSet, Outcome, PlanOptions, RemoveOptions, SetLock, WaitOptions,
 };
 
 use super::{Connection, Tool};
@@ -38,6 +38,10 @@ pub struct Applying {
     /// Do not wait until all is ready.
     #[arg(long)]
     pub no_wait: bool,
+
+    /// How many seconds another run on the same set is waited for; 0 gives up at once, and says who it is.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait_for_lock: u64,
 
     /// How many seconds it may take until all is ready.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
@@ -100,7 +104,16 @@ impl Applying {
             needs_within: self.within(),
         };
         let tell = |event: ApplyEvent| tell(tool, &event);
-        let report = applier.apply(set, &options, &tell).await?;
+        let report = if self.set.is_some() {
+            let lock = self.lock(tool)?;
+            let taken = applier.clone();
+            let taken = taken.locked_for(&lock, set, &options, &tell).await?;
+            let report = taken.apply(set, &options, &tell).await;
+            taken.give_back().await;
+            report?
+        } else {
+            applier.apply(set, &options, &tell).await?
+        };
         show(tool, &report)?;
         if !report.is_complete() {
             return Ok(Exit::Failed);
@@ -120,6 +133,11 @@ impl Applying {
         report::print(&tool.printer, &error);
         self.explain(tool, &to, set).await?;
         Ok(Exit::CheckFailed)
+    }
+
+    fn lock(&self, tool: &Tool) -> Result<SetLock> {
+        let wait = Duration::from_secs(self.wait_for_lock);
+        Ok(SetLock::new(tool.holder()?).with_wait(wait))
     }
 
     /// Says of each object that is not ready why.
@@ -154,7 +172,15 @@ impl Applying {
             within: self.within(),
         };
         let tell = |event: ApplyEvent| tell(tool, &event);
-        let report = self.applier(&to).remove(&options, &tell).await?;
+        let applier = self.applier(&to);
+        let applier = match applier.clone().locked(&self.lock(tool)?, &tell).await {
+            // Without the namespace of a set there is no set.
+            Err(error) if error.kind() == ErrorKind::NotFound => applier,
+            taken => taken?,
+        };
+        let report = applier.remove(&options, &tell).await;
+        applier.give_back().await;
+        let report = report?;
         show(tool, &report)?;
         Ok(if report.is_complete() {
             Exit::Done
@@ -214,7 +240,7 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Adopted => "adopted".to_owned(),
         Outcome::Replaced => "replaced".to_owned(),
         Outcome::Removed => "removed".to_owned(),
-        Outcome::Kept => "kept, because it holds data".to_owned(),
+        Outcome::Kept(why) => format!("kept: {why}"),
         Outcome::Failed(failure) => format!("failed: {}", failure.causes.join(": ")),
         Outcome::Left(why) => format!("left: {why}"),
         other => format!("{other:?}"),
@@ -223,7 +249,7 @@ fn word(outcome: &Outcome) -> String {
 
 fn show(tool: &Tool, report: &ApplyReport) -> Result<()> {
     tool.printer.show(report, |_| {
-        let done = report.outcomes.len() - report.problems().count();
+        let done = report.outcomes.len() - report.problems().count() - report.kept().count();
         let unchanged = report.count(&Outcome::Unchanged);
         let mut text = format!(
             "{} done, {unchanged} as wanted, {} failed or left, in {:.1} s",
@@ -231,6 +257,12 @@ fn show(tool: &Tool, report: &ApplyReport) -> Result<()> {
             report.problems().count(),
             report.took.as_secs_f64()
         );
+        for (id, why) in report.kept() {
+            text.push_str(&plain(&format!("\n{id}: kept: {why}")));
+        }
+        if report.kept().next().is_some() {
+            text.push_str("\n`--data OBJECT` removes what is kept");
+        }
         for (id, outcome) in report.problems() {
             text.push_str(&plain(&format!("\n{id}: {}", word(outcome))));
         }

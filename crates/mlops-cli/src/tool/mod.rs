@@ -2,23 +2,23 @@
 
 mod access;
 mod applying;
+mod checking;
 mod objects;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser};
 use clap_complete::Shell;
-use futures::future::LocalBoxFuture;
 use mlops_core::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
 pub use access::Connection;
 pub(crate) use access::{find_kubeconfig, read_access};
 pub use applying::Applying;
+pub use checking::Checking;
 pub use objects::{Objects, find_object};
 
 use crate::args::{Color, Output};
@@ -86,31 +86,15 @@ pub struct Tool {
     env: BTreeMap<String, String>,
 }
 
-impl Tool {
-    /// The work, or an error of kind [`ErrorKind::Interrupted`] when the user ends it first. For work that may be left
-    /// at any await.
-    ///
-    /// # Errors
-    ///
-    /// Those of the work, and the interruption.
-    pub async fn until_interrupted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        interrupt::until(&self.cancel, work).await
-    }
-}
-
-/// Runs a tool: `args` begin with the name of the program, `options` finds what all tools have in common, and `work`
-/// does it.
-pub fn run_tool<A, W>(
-    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-    host: Host,
-    options: fn(&A) -> &ToolArgs,
-    work: W,
-) -> ExitCode
+/// Runs a tool as this process: `options` finds in its arguments what all tools have in common, and `work`, which may be
+/// left at any await, does it.
+pub fn run_tool<A, W>(options: fn(&A) -> &ToolArgs, work: W) -> ExitCode
 where
     A: Parser + CommandFactory,
-    W: for<'t> FnOnce(&'t Tool, &'t A) -> LocalBoxFuture<'t, Result<Exit>>,
+    W: AsyncFnOnce(&Tool, &A) -> Result<Exit>,
 {
-    let args = match A::try_parse_from(args) {
+    let host = Host::of_process();
+    let args = match A::try_parse_from(std::env::args_os()) {
         Ok(args) => args,
         Err(usage) => return print_usage(&usage, host).into(),
     };
@@ -149,7 +133,7 @@ where
 fn run<A, W>(mut tool: Tool, args: &A, work: W) -> Result<Exit>
 where
     A: Parser + CommandFactory,
-    W: for<'t> FnOnce(&'t Tool, &'t A) -> LocalBoxFuture<'t, Result<Exit>>,
+    W: AsyncFnOnce(&Tool, &A) -> Result<Exit>,
 {
     if print_page::<A>(&tool)? {
         return Ok(Exit::Done);
@@ -161,7 +145,7 @@ where
         .map_err(|error| Error::new(ErrorKind::Failed, "start the runtime").with_source(error))?;
     let result = runtime.block_on(async {
         tool.cancel = interrupt::listen(&tool.printer)?;
-        work(&tool, args).await
+        interrupt::until(&tool.cancel, work(&tool, args)).await
     });
     // A thread that still waits for input or a name server must not hold up the end.
     runtime.shutdown_background();

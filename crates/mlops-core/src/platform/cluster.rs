@@ -26,6 +26,10 @@ pub struct Cluster {
     /// The `StorageClass` of all volumes; the cluster's default one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<StorageClassName>,
+    /// Secrets of the namespace, of type `kubernetes.io/dockerconfigjson`, with which the images of all pods are pulled.
+    /// They are there already: the platform neither makes nor removes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<PullSecretName>,
 }
 
 impl Cluster {
@@ -111,6 +115,23 @@ checked_text!(
 text_type!(
     StorageClassName,
     "A StorageClass: lower-case letters, digits, hyphens and dots.",
+    "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
+);
+
+/// The name of a Secret that lets images be pulled: labels of DNS with dots between.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PullSecretName(String);
+
+checked_text!(
+    PullSecretName,
+    "a pull secret",
+    "at most 253 lower-case letters, digits, hyphens and dots, a letter or digit at the ends of each part",
+    |text| text.len() <= 253 && text.split('.').all(|part| is_label(part, 253))
+);
+
+text_type!(
+    PullSecretName,
+    "The name of a Secret: lower-case letters, digits, hyphens and dots.",
     "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 );
 

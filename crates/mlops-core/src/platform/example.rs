@@ -78,6 +78,7 @@ size: small
 #   context: my-cluster
 #   kubeconfig: secrets/kubeconfig
 #   storage_class: fast
+#   image_pull_secrets: [registry]
 # images:
 #   localhost/mlops-postgres: registry.example.org/mlops/postgres
 ";

@@ -48,7 +48,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use cluster::{Cluster, ImageName, NamespaceName, StorageClassName};
+pub use cluster::{Cluster, ImageName, NamespaceName, PullSecretName, StorageClassName};
 pub use diagnostic::{Diagnostic, Diagnostics, Snippet};
 pub use external::{Address, External, Keys};
 pub use model::{Model, ModelPick, ModelProbe, ModelUri, ProbeInput};

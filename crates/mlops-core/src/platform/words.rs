@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::cluster::{ImageName, NamespaceName, StorageClassName};
+use super::cluster::{ImageName, NamespaceName, PullSecretName, StorageClassName};
 use super::external::Address;
 use super::model::ModelUri;
 use crate::error::{Error, Result};
@@ -28,6 +28,7 @@ pub(super) fn check(name: &str, text: &str) -> Option<(String, Option<String>)> 
         "ModelUri" => parse::<ModelUri>(text),
         "NamespaceName" => parse::<NamespaceName>(text),
         "StorageClassName" => parse::<StorageClassName>(text),
+        "PullSecretName" => parse::<PullSecretName>(text),
         "ImageName" => parse::<ImageName>(text),
         "Address" => parse::<Address>(text),
         "ResourceId" => parse::<ResourceId>(text),

@@ -111,7 +111,7 @@ fn a_file_with_everything_is_read_and_survives_json() {
 #[test]
 fn what_is_said_of_a_cluster_is_read_and_survives_json() {
     let text = "name: demo\ntarget: cluster\n\
-        cluster: { namespace: team-a, context: a@b, kubeconfig: k/c, storage_class: fast.v2 }\n\
+        cluster: { namespace: team-a, context: a@b, kubeconfig: k/c, storage_class: fast.v2, image_pull_secrets: [registry] }\n\
         images: { localhost/mlops-s3: 'registry.example.org:5000/s3@sha256:";
     let text = format!("{text}{}' }}\n", "ab".repeat(32));
     let platform =
@@ -149,6 +149,7 @@ fn the_example_with_its_comments_taken_away_is_right() {
     assert!(platform.local.python.is_some());
     assert_eq!(platform.namespace(), "demo");
     assert!(platform.cluster.kubeconfig.is_some());
+    assert_eq!(platform.cluster.image_pull_secrets.len(), 1);
     assert_eq!(platform.images.len(), 1);
 }
 
@@ -175,6 +176,7 @@ fn the_schema_describes_every_field() {
         "ModelUri",
         "NamespaceName",
         "Port",
+        "PullSecretName",
         "SecretSource",
         "Size",
         "StorageClassName",

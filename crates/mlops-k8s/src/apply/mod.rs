@@ -1,5 +1,6 @@
 //! Making it so: server-side apply of a whole set, ordered by need.
 
+mod lock;
 mod needs;
 mod parent;
 mod prune;
@@ -14,13 +15,14 @@ use std::time::Duration;
 use futures::future::try_join;
 use mlops_core::{Error, ErrorKind, Result};
 
+pub use lock::SetLock;
 pub(crate) use parent::Parent;
 pub use parent::{PART_OF, SetName};
 pub(crate) use prune::{Doomed, delete_rank};
 pub use report::{ApplyEvent, ApplyReport, Outcome};
 pub(crate) use write::Writer;
 
-use crate::discovery::Kinds;
+use crate::discovery::{Kinds, KnownKinds, brings_kinds};
 use crate::lease::LeaseGuard;
 use crate::objects::{ObjectSet, Wanted};
 use crate::observe::{Observation, observe};
@@ -67,6 +69,7 @@ pub struct Applier {
     namespace: String,
     confined: Option<BTreeSet<String>>,
     guard: Option<LeaseGuard>,
+    known: Option<KnownKinds>,
 }
 
 impl std::fmt::Debug for Applier {
@@ -124,6 +127,7 @@ impl Applier {
             namespace,
             confined: None,
             guard: None,
+            known: None,
         }
     }
 
@@ -165,6 +169,22 @@ impl Applier {
         }
     }
 
+    /// Gives a lease back that it wrote under, and waits until the server knows.
+    pub async fn give_back(self) {
+        if let Some(guard) = self.guard {
+            guard.give_back().await;
+        }
+    }
+
+    /// Keeps the kinds of the server here, instead of asking for them at each look.
+    #[must_use]
+    pub fn with_known_kinds(self, known: KnownKinds) -> Self {
+        Self {
+            known: Some(known),
+            ..self
+        }
+    }
+
     /// Looks at the cluster and decides what is to be done.
     ///
     /// # Errors
@@ -178,8 +198,7 @@ impl Applier {
                 None => Ok(None),
             }
         };
-        let (kinds, parent) = try_join(Kinds::of_server(&self.client), parent).await?;
-        let kinds = kinds.with_definitions_of(set);
+        let (kinds, parent) = try_join(self.kinds_for(set), parent).await?;
         let wanted = prepare_all(set, &kinds, &self.namespace)?;
         self.refuse_strangers(&wanted)?;
         let part_of = self.set.as_ref().map(SetName::id);
@@ -234,7 +253,23 @@ impl Applier {
         on_event: &(dyn Fn(ApplyEvent) + Send + Sync),
     ) -> Result<ApplyReport> {
         refuse_obstacles(&prepared.plan)?;
-        run::run(self, prepared, options, on_event).await
+        let report = run::run(self, prepared, options, on_event).await;
+        let mut changed = prepared.plan.changes.iter();
+        if let Some(known) = &self.known
+            && changed.any(|change| !change.action.is_nothing() && brings_kinds(&change.id.group))
+        {
+            known.forget().await;
+        }
+        report
+    }
+
+    /// The kinds of the server and of a set.
+    pub(crate) async fn kinds_for(&self, set: &ObjectSet) -> Result<Kinds> {
+        let kinds = match &self.known {
+            Some(known) => Kinds::clone(&*known.get_for(&self.client, set).await?),
+            None => Kinds::of_server(&self.client).await?,
+        };
+        Ok(kinds.with_definitions_of(set))
     }
 
     /// Waits until all objects of a set are ready.
@@ -248,9 +283,7 @@ impl Applier {
         options: &WaitOptions,
         on_event: &(dyn Fn(WaitEvent) + Send + Sync),
     ) -> Result<()> {
-        let kinds = Kinds::of_server(&self.client)
-            .await?
-            .with_definitions_of(set);
+        let kinds = self.kinds_for(set).await?;
         let wanted = prepare_all(set, &kinds, &self.namespace)?;
         let targets: Vec<Target> = wanted.iter().map(Wanted::target).collect();
         crate::wait::until_ready(&self.client, &targets, options, on_event).await

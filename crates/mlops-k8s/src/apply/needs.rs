@@ -31,6 +31,8 @@ pub(super) fn needs(wanted: &[&Wanted]) -> Vec<BTreeSet<usize>> {
 struct Index<'a> {
     by_id: HashMap<&'a ObjectId, usize>,
     definitions: BTreeMap<GroupKind, usize>,
+    /// By group and version.
+    apis: BTreeMap<(&'a str, &'a str), usize>,
     bindings: Vec<(usize, &'a Wanted)>,
     services: Vec<(usize, &'a Wanted)>,
     workloads: Vec<(usize, &'a Wanted)>,
@@ -58,7 +60,13 @@ impl<'a> Index<'a> {
                     at,
                 )
             });
+        let apis = numbered().filter(|(_, object)| is_api(&object.id));
+        let apis = apis.filter_map(|(at, object)| {
+            let text = |path| object.json.pointer(path).and_then(Value::as_str);
+            Some(((text("/spec/group")?, text("/spec/version")?), at))
+        });
         Self {
+            apis: apis.collect(),
             by_id: numbered().map(|(at, object)| (&object.id, at)).collect(),
             definitions: definitions.collect(),
             bindings: numbered()
@@ -91,6 +99,8 @@ impl<'a> Index<'a> {
             self.add(found, "", "Namespace", None, namespace);
         }
         found.extend(self.definitions.get(&object.id.group_kind()));
+        let api = (object.kind.group.as_str(), object.kind.version.as_str());
+        found.extend(self.apis.get(&api));
         let text = |path: &str| object.json.pointer(path).and_then(Value::as_str);
         if let (true, Some(class)) = (
             object.id.is("", "PersistentVolumeClaim"),
@@ -182,7 +192,12 @@ pub(super) fn is_gate(id: &ObjectId) -> bool {
     ) || id.is(
         "admissionregistration.k8s.io",
         "MutatingWebhookConfiguration",
-    ) || id.is("apiregistration.k8s.io", "APIService")
+    ) || is_api(id)
+}
+
+/// Whether it is an `APIService`, which must be available before objects of its API are written.
+pub(super) fn is_api(id: &ObjectId) -> bool {
+    id.is("apiregistration.k8s.io", "APIService")
 }
 
 /// Where the specification of its pods is in an object of a kind.
@@ -344,6 +359,11 @@ mod tests {
 ---
 {apiVersion: x.io/v1, kind: Thing, metadata: {name: thing}}
 ---
+{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {name: v1.y.io},
+  spec: {group: y.io, version: v1, service: {namespace: n, name: hook}}}
+---
+{apiVersion: y.io/v1, kind: Fruit, metadata: {name: apple}}
+---
 {apiVersion: v1, kind: ConfigMap, metadata: {name: inside, namespace: made}}
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: made}}
@@ -359,6 +379,8 @@ mod tests {
         assert_eq!(of("data"), ["fast"]);
         assert_eq!(of("gate"), ["web", "hook"]);
         assert_eq!(of("thing"), ["things.x.io"]);
+        assert_eq!(of("v1.y.io"), ["web", "hook"]);
+        assert_eq!(of("apple"), ["v1.y.io"]);
         assert_eq!(of("inside"), ["made"]);
         assert!(is_gate(&ObjectId::new(
             "apiregistration.k8s.io",

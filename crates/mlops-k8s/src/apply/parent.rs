@@ -19,6 +19,10 @@ use crate::objects::{GroupKind, Wanted};
 
 /// The label of members, with the id of their set.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
+
+/// The longest name of an object.
+const LONGEST_NAME: usize = 253;
+
 const ID: &str = "applyset.kubernetes.io/id";
 const TOOLING: &str = "applyset.kubernetes.io/tooling";
 /// What comes before the version there, whichever that is.
@@ -34,7 +38,8 @@ pub struct SetName {
 }
 
 impl SetName {
-    pub(crate) fn new(name: impl Into<String>, namespace: impl Into<String>) -> Self {
+    /// The set whose parent is the `ConfigMap` `name` in `namespace`.
+    pub fn new(name: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             namespace: namespace.into(),
@@ -57,6 +62,22 @@ impl SetName {
     /// The namespace of the parent.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The name of the Lease, in the namespace of the parent, under which the set is changed.
+    ///
+    /// ```
+    /// let set = mlops_k8s::SetName::new("demo", "models");
+    /// assert_eq!(set.lease(), "mlops-set-demo");
+    /// ```
+    pub fn lease(&self) -> String {
+        let name = format!("mlops-set-{}", self.name);
+        if name.len() <= LONGEST_NAME {
+            return name;
+        }
+        let hash = Sha256::digest(self.name.as_bytes());
+        let hash = hash.iter().take(16).map(|byte| format!("{byte:02x}"));
+        format!("mlops-set-{}", hash.collect::<String>())
     }
 
     pub(crate) fn path(&self) -> String {

@@ -59,8 +59,8 @@ pub enum Outcome {
     Replaced,
     /// Its removal was accepted.
     Removed,
-    /// It is wanted no more and stays, because it holds data.
-    Kept,
+    /// It is wanted no more and stays, because data would go with it; why.
+    Kept(String),
     /// It failed.
     Failed(Failure),
     /// It was not tried: something that it needs failed, or removing has to wait until all is written.
@@ -91,6 +91,16 @@ impl ApplyReport {
         self.outcomes
             .iter()
             .filter(move |(_, outcome)| is_problem(outcome))
+    }
+
+    /// What is wanted no more and stays, and why.
+    pub fn kept(&self) -> impl Iterator<Item = (&ObjectId, &str)> {
+        self.outcomes
+            .iter()
+            .filter_map(|(id, outcome)| match outcome {
+                Outcome::Kept(why) => Some((id, why.as_str())),
+                _ => None,
+            })
     }
 
     /// How many objects have an outcome.

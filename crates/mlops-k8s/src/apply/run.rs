@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use mlops_core::{Error, Failure, Result};
 
-use super::needs::{is_gate, needs};
+use super::needs::{is_api, is_gate, needs};
 use super::prune::{Doomed, delete_all};
 use super::write::Writer;
 use super::{Applier, ApplyEvent, ApplyOptions, ApplyReport, Outcome, Parent, Prepared};
@@ -58,7 +58,7 @@ pub(super) async fn run(
     let outcomes = prepared.plan.changes.iter().map(|change| {
         let outcome = match &change.action {
             Action::Nothing => Outcome::Unchanged,
-            Action::Keep { .. } => Outcome::Kept,
+            Action::Keep { reason } => Outcome::Kept(reason.clone()),
             _ => outcomes.remove(&change.id).unwrap_or_else(|| {
                 Outcome::Left("nothing is removed until all that is wanted is there".to_owned())
             }),
@@ -69,6 +69,23 @@ pub(super) async fn run(
         outcomes: outcomes.collect(),
         retries: writer.retries.load(Ordering::Relaxed),
         took: started.elapsed(),
+    })
+}
+
+/// Writes what is wanted and nothing else: no parent, and no removal. What failed first, if something did.
+pub(super) async fn write_only(
+    applier: &Applier,
+    prepared: &Prepared,
+    options: &ApplyOptions,
+    on_event: &(dyn Fn(ApplyEvent) + Send + Sync),
+) -> Option<Failure> {
+    let writer = Writer::new(applier, options.needs_within, on_event);
+    let mut tasks = tasks_of(prepared);
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; tasks.len()];
+    schedule(&writer, &mut tasks, &mut outcomes, None).await;
+    outcomes.into_iter().find_map(|outcome| match outcome {
+        Some(Outcome::Failed(failure)) => Some(failure),
+        _ => None,
     })
 }
 
@@ -177,8 +194,9 @@ fn tasks_of(prepared: &Prepared) -> Vec<Task<'_>> {
             .collect();
         if let Some(task) = tasks.get_mut(at) {
             task.open_needs = needed.len();
-            if is_gate(&task.wanted.id) {
-                task.gates = gates;
+            task.gates = gates;
+            if !is_gate(&task.wanted.id) {
+                task.gates.retain(|gate| is_api(&gate.id));
             }
         }
     }

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mlops_core::{Failure, Result};
+use mlops_core::{Error, ErrorKind, Failure, Result};
 use serde_json::{Value, json};
 
 use super::window::Window;
 use super::{ApplyEvent, Outcome};
+use crate::discovery::{Kinds, Lookup};
 use crate::http::{ATTEMPT, Attend, Call, Failed, send};
 use crate::lease::LeaseGuard;
 use crate::objects::{ObjectId, Wanted};
@@ -17,6 +18,9 @@ use crate::wait::{self, WaitOptions};
 
 /// How long the paths of a kind that was just defined may be unknown.
 const NEW_KIND: Duration = Duration::from_secs(15);
+
+/// The pause between two questions for the kinds of a server: nothing can be watched there.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// What all writes of an apply share.
 pub(crate) struct Writer<'a> {
@@ -109,12 +113,11 @@ impl<'a> Writer<'a> {
             _ => false,
         };
         let body = wanted.body(self.part_of.as_deref());
-        let mut call = Call::apply(
-            &wanted.path(),
-            crate::compare::FIELD_MANAGER,
-            is_forced,
-            body,
-        );
+        let path = match wanted.kind.plural.as_str() {
+            "" => self.new_path(wanted).await?,
+            _ => wanted.path(),
+        };
+        let mut call = Call::apply(&path, crate::compare::FIELD_MANAGER, is_forced, body);
         if wanted.kind.is_of_set {
             call.not_found_for = NEW_KIND;
         }
@@ -128,6 +131,24 @@ impl<'a> Writer<'a> {
             wait::until_ready(self.client, &[wanted.target()], &options, &|_| {}).await?;
         }
         Ok(outcome)
+    }
+
+    /// The path of an object whose API has just become available.
+    async fn new_path(&self, wanted: &Wanted) -> Result<String> {
+        let (id, started) = (&wanted.id, Instant::now());
+        loop {
+            let kinds = Kinds::of_server(self.client).await?;
+            if let Lookup::Known(kind) = kinds.find(&id.group, &wanted.kind.version, &id.kind) {
+                return Ok(kind.path(id.namespace.as_deref(), Some(&id.name)));
+            }
+            if started.elapsed() > NEW_KIND {
+                let cause = "the server behind its API does not name this kind";
+                let error = Error::new(ErrorKind::Unsupported, format!("apply {id}"));
+                return Err(error.with_source(cause));
+            }
+            // The API server asks the other server for its kinds a moment after that has become available.
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
     }
 
     /// Removes an object that will be made again, and waits until it is gone.

@@ -159,17 +159,14 @@ impl Walk<'_> {
     fn removals(&mut self, wanted: &Value, ours: Manager<'_>) {
         let mut path = Vec::new();
         let live = self.live;
+        let wanted = with_marks(wanted);
         gone(
             live,
-            Some(wanted),
+            Some(&wanted),
             Owned::root(Some(ours)),
             &mut path,
             &mut |path, found| {
-                let text = path_text(path);
-                let is_mark = text.contains(APPLIED) || text.contains(PART_OF);
-                if !is_mark {
-                    self.differs(path, Some(found), None);
-                }
+                self.differs(path, Some(found), None);
             },
         );
     }
@@ -234,6 +231,23 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// What is wanted with the marks that are added when it is sent: they are never gone, nor is the map that they are in.
+fn with_marks(wanted: &Value) -> Value {
+    let mut wanted = wanted.clone();
+    let metadata = wanted.get_mut("metadata").and_then(Value::as_object_mut);
+    if let Some(metadata) = metadata {
+        for (map, key) in [("annotations", APPLIED), ("labels", PART_OF)] {
+            let marks = metadata
+                .entry(map)
+                .or_insert_with(|| Value::Object(serde_json::Map::new()));
+            if let Some(marks) = marks.as_object_mut() {
+                marks.insert(key.to_owned(), Value::Null);
+            }
+        }
+    }
+    wanted
 }
 
 fn extend<'a>(path: &[Step<'a>], step: Step<'a>) -> Vec<Step<'a>> {

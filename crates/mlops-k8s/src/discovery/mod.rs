@@ -1,11 +1,16 @@
 //! Which kinds a server has.
 
+mod known;
+
 use std::collections::BTreeMap;
 
 use futures::future::try_join;
 use mlops_core::{Error, ErrorKind, Failure, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use known::KnownKinds;
+pub(crate) use known::brings_kinds;
 
 use crate::http::{Call, FIRST_PATIENCE, ask};
 use crate::objects::{GroupKind, ObjectSet};
@@ -41,7 +46,7 @@ pub struct Kind {
     pub plural: String,
     /// Whether its objects are in namespaces.
     pub scope: Scope,
-    /// Whether it comes from a `CustomResourceDefinition` of the set, and the server may not know it yet.
+    /// Whether a `CustomResourceDefinition` or an `APIService` of the set brings it, and the server may not know it yet.
     #[serde(default)]
     pub is_of_set: bool,
 }
@@ -164,9 +169,45 @@ impl Kinds {
         Ok(kinds)
     }
 
-    /// Adds the kinds that `CustomResourceDefinitions` of a set define.
+    /// Adds the kinds that `CustomResourceDefinitions` of a set define, and those of its objects whose API an `APIService`
+    /// of the set brings.
     #[must_use]
-    pub fn with_definitions_of(mut self, set: &ObjectSet) -> Self {
+    pub fn with_definitions_of(self, set: &ObjectSet) -> Self {
+        self.with_custom(set).with_apis_of(set)
+    }
+
+    /// What the server behind an `APIService` calls its kinds is known when it answers: until then the plural is empty.
+    fn with_apis_of(mut self, set: &ObjectSet) -> Self {
+        let services = set
+            .iter()
+            .filter(|object| object.id().is("apiregistration.k8s.io", "APIService"));
+        let apis: Vec<(&str, &str)> = services
+            .filter_map(|object| {
+                let text = |path: &str| object.json().pointer(path).and_then(Value::as_str);
+                // One without a service is of the API server itself.
+                object.json().pointer("/spec/service")?.as_object()?;
+                Some((text("/spec/group")?, text("/spec/version")?))
+            })
+            .collect();
+        for object in set {
+            let (id, version) = (object.id(), object.version());
+            let is_new = apis.contains(&(id.group.as_str(), version))
+                && self.find(&id.group, version, &id.kind) == Lookup::NoSuchKind;
+            if is_new {
+                self.insert(Kind {
+                    group: id.group.clone(),
+                    version: version.to_owned(),
+                    kind: id.kind.clone(),
+                    plural: String::new(),
+                    scope: Scope::Namespaced,
+                    is_of_set: true,
+                });
+            }
+        }
+        self
+    }
+
+    fn with_custom(mut self, set: &ObjectSet) -> Self {
         let definitions = set.iter().filter(|object| {
             object
                 .id()

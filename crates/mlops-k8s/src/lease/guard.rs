@@ -1,6 +1,6 @@
 //! A lease that is held: renewed beside the work, given back at its end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use mlops_core::{Error, ErrorKind, Result};
@@ -15,13 +15,41 @@ struct State {
     valid_until: Instant,
     /// When another may take it.
     ends: Instant,
+    /// Whoever has it now; empty when nobody has.
     lost: Option<String>,
+    /// Whether the Lease goes when it is given back.
+    is_last: bool,
 }
 
 struct Inner {
     state: Arc<Mutex<State>>,
     token: u64,
-    _stop: DropGuard,
+    client: kube::Client,
+    lease: LeaseOptions,
+    stop: DropGuard,
+    /// Cancelled when it was given back, or could not be.
+    ended: CancellationToken,
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+}
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A lease that may have been given back.
+#[derive(Clone)]
+pub(crate) struct WeakLease(Weak<Inner>);
+
+impl WeakLease {
+    /// The lease, while somebody holds it.
+    pub(crate) fn held(&self) -> Option<LeaseGuard> {
+        self.0.upgrade().map(|inner| LeaseGuard { inner })
+    }
 }
 
 /// A lease that is held. Clones share it; it is given back when the last one is dropped.
@@ -60,12 +88,29 @@ impl LeaseGuard {
 
     /// For how long the lease lasts if it is not renewed.
     pub(crate) fn left(&self) -> Duration {
-        let state = self
-            .inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        state.ends.saturating_duration_since(Instant::now())
+        let ends = self.inner.state().ends;
+        ends.saturating_duration_since(Instant::now())
+    }
+
+    /// Gives the lease back and waits until the server knows, for programs that end now: what is merely dropped is given
+    /// back a moment later, or runs out. Does nothing while there are other clones.
+    pub async fn give_back(self) {
+        let Some(Inner { stop, ended, .. }) = Arc::into_inner(self.inner) else {
+            return;
+        };
+        drop(stop);
+        // It runs out by itself when the server does not answer.
+        let _ = tokio::time::timeout(LOOK, ended.cancelled()).await;
+    }
+
+    /// The same lease, for those that must not keep it.
+    pub(crate) fn downgrade(&self) -> WeakLease {
+        WeakLease(Arc::downgrade(&self.inner))
+    }
+
+    /// Takes the Lease away when it is given back, because what it was for is gone.
+    pub(crate) fn leave_nothing(&self) {
+        self.inner.state().is_last = true;
     }
 
     /// Whether a write may begin now.
@@ -74,21 +119,58 @@ impl LeaseGuard {
     ///
     /// [`ErrorKind::Conflict`] when another has the lease, or may have it soon because it could not be renewed.
     pub fn check(&self) -> Result<()> {
-        let state = self
-            .inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = self.inner.state();
         let cause = match &state.lost {
+            Some(holder) if holder.is_empty() => "nobody has the lease any more".to_owned(),
             Some(holder) => format!("`{holder}` has the lease now"),
             None if Instant::now() >= state.valid_until => {
                 "the lease could not be renewed in time".to_owned()
             }
             None => return Ok(()),
         };
-        Err(Error::new(ErrorKind::Conflict, "write under a lease").with_source(cause))
+        Err(self.refusal(cause))
+    }
+
+    /// As [`LeaseGuard::check`]; a lease that ran out is looked at, so that the error names who has it now.
+    ///
+    /// # Errors
+    ///
+    /// As [`LeaseGuard::check`].
+    pub async fn confirm(&self) -> Result<()> {
+        let Err(error) = self.check() else {
+            return Ok(());
+        };
+        if self.inner.state().lost.is_some() {
+            return Err(error);
+        }
+        let lease = &self.inner.lease;
+        let look = Call::get(lease.path(true)).within(Duration::ZERO);
+        let doing = || lease.doing("look at");
+        let found = find(&self.inner.client, &look, &doing);
+        if let Ok(Ok(Some(found))) = tokio::time::timeout(LOOK, found).await {
+            let other = Other::of(&found);
+            if !other.is(&lease.holder, self.inner.token) {
+                self.inner.state().lost = Some(crate::error::printable(&other.holder));
+                return self.check();
+            }
+        }
+        Err(error)
+    }
+
+    fn refusal(&self, cause: String) -> Error {
+        let lease = &self.inner.lease;
+        let doing = format!(
+            "write under the lease `{}` in `{}`",
+            lease.name, lease.namespace
+        );
+        Error::new(ErrorKind::Conflict, doing)
+            .with_source(cause)
+            .with_hint("run this again when the other is done: it goes on from what is there")
     }
 }
+
+/// How long a look at a lease that ran out may take, or the word that it is given back.
+const LOOK: Duration = Duration::from_secs(3);
 
 impl LeaseOptions {
     /// Renews from now on.
@@ -98,22 +180,28 @@ impl LeaseOptions {
             valid_until: self.valid_until(held.started),
             ends: held.started + self.duration,
             lost: None,
+            is_last: false,
         }));
-        let stop = CancellationToken::new();
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let guard = LeaseGuard {
             inner: Arc::new(Inner {
                 state: Arc::clone(&state),
                 token,
-                _stop: stop.clone().drop_guard(),
+                client: client.clone(),
+                lease: self.clone(),
+                stop: stop.clone().drop_guard(),
+                ended: ended.clone(),
             }),
         };
         let client = client.clone();
         tokio::spawn(async move {
+            let _ended = ended.drop_guard();
             let version = stop
                 .run_until_cancelled(self.renew(&client, &held, &state))
                 .await;
             if version.is_none() {
-                self.release(&client).await;
+                let is_last = locked(&state).is_last;
+                self.release(&client, is_last).await;
             }
         });
         guard
@@ -153,9 +241,8 @@ impl LeaseOptions {
                         }
                         Ok(found) => {
                             let holder =
-                                found.map_or("nobody".to_owned(), |found| Other::of(&found).holder);
-                            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                            state.lost = Some(crate::error::printable(&holder));
+                                found.map_or(String::new(), |found| Other::of(&found).holder);
+                            locked(state).lost = Some(crate::error::printable(&holder));
                             return;
                         }
                         Err(error) => Err(error),
@@ -166,7 +253,7 @@ impl LeaseOptions {
             match answer {
                 Ok(renewed) => {
                     Held::of(&renewed, started).version.clone_into(&mut version);
-                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut state = locked(state);
                     state.valid_until = self.valid_until(started);
                     state.ends = started + self.duration;
                 }
@@ -179,13 +266,21 @@ impl LeaseOptions {
     }
 
     /// Gives the lease back, so that the next need not wait. When that fails it runs out.
-    async fn release(&self, client: &kube::Client) {
+    async fn release(&self, client: &kube::Client, is_last: bool) {
         let doing = || self.doing("give back");
         let Ok(Some(found)) = find(client, &Call::get(self.path(true)), &doing).await else {
             return;
         };
         let other = Other::of(&found);
         if other.holder != self.holder {
+            return;
+        }
+        if is_last {
+            let options = json!({"preconditions": {"resourceVersion": other.version}});
+            if let Err(error) = ask(client, &Call::delete(self.path(true), &options), &doing).await
+            {
+                tracing::debug!(error = %error, "a lease was not taken away");
+            }
             return;
         }
         let metadata = json!({"name": self.name, "namespace": self.namespace, "resourceVersion": other.version});

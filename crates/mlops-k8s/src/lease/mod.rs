@@ -18,6 +18,7 @@ use mlops_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
 pub use guard::LeaseGuard;
+pub(crate) use guard::WeakLease;
 
 use crate::http::{Call, FIRST_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE, ask, find};
 
@@ -217,6 +218,24 @@ impl LeaseOptions {
             }
         }
     }
+}
+
+/// The name of a holder, which differs from run to run: who runs it, on which machine, and a random number.
+///
+/// # Errors
+///
+/// When the system has no random numbers.
+pub fn holder_name(who: &str) -> Result<String> {
+    let mut bytes = [0_u8; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(|error| Error::new(ErrorKind::Failed, "make a name").with_source(error))?;
+    let number = u64::from_be_bytes(bytes);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Ok(match host.trim() {
+        "" => format!("{who}-{number:016x}"),
+        host => format!("{who}@{host}-{number:016x}"),
+    })
 }
 
 enum Answer {

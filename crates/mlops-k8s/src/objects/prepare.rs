@@ -41,7 +41,7 @@ impl Wanted {
             Lookup::Known(kind) => kind.clone(),
             Lookup::NoSuchKind => {
                 let cause = format!(
-                    "the server has no kind `{}` in `{}`, and no CustomResourceDefinition of the set defines it",
+                    "the server has no kind `{}` in `{}`, and no CustomResourceDefinition or APIService of the set brings it",
                     object.id().kind,
                     object.api_version()
                 );

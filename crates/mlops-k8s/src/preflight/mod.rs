@@ -20,6 +20,7 @@
 
 mod admission;
 mod cluster;
+mod pull_secret;
 mod quantity;
 mod rights;
 mod room;
@@ -96,12 +97,8 @@ impl Check {
 
     /// An error of a question: nothing is known.
     fn unknown(name: impl Into<String>, error: &kube::Error) -> Self {
-        let reason = match error {
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        };
-        Self::new(name, State::Unknown, format!("could not ask: {reason}"))
-            .with_remedy("ask with an account that may look, while the server answers")
+        let (reason, remedy) = crate::error::reason_of(error);
+        Self::new(name, State::Unknown, format!("could not ask: {reason}")).with_remedy(remedy)
     }
 
     fn with_remedy(mut self, remedy: impl AsRef<str>) -> Self {
@@ -236,6 +233,7 @@ pub struct Preflight {
     admission: Vec<(String, PodSecurity)>,
     room: Option<Room>,
     cert_manager: Option<String>,
+    pull_secrets: Vec<(String, String)>,
 }
 
 impl Preflight {
@@ -309,6 +307,17 @@ impl Preflight {
         self
     }
 
+    /// A Secret with which images are pulled must be in a namespace, of a type that pods can use for it.
+    #[must_use]
+    pub fn with_pull_secret(
+        mut self,
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Self {
+        self.pull_secrets.push((namespace.into(), name.into()));
+        self
+    }
+
     /// Makes all checks side by side. What cannot be asked is [`State::Unknown`]; nothing here is an error.
     pub async fn run(&self, client: &Client) -> PreflightReport {
         let mut work: Vec<BoxFuture<'_, Vec<Check>>> = Vec::new();
@@ -319,6 +328,9 @@ impl Preflight {
             work.push(one(cluster::namespace(client, namespace)));
         }
         work.push(rights::check(client, &self.rights).boxed());
+        for (namespace, name) in &self.pull_secrets {
+            work.push(one(pull_secret::check(client, namespace, name)));
+        }
         for (namespace, level) in &self.admission {
             work.push(one(admission::check(client, namespace, *level)));
         }

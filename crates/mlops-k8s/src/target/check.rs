@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ClusterTarget;
 use super::check_objects::{Frame, LABEL, NAME, to_addresses, to_any_api_server};
-use super::provider::HOPELESS;
+use super::trouble::HOPELESS;
 use crate::apply::{Applier, ApplyOptions, Outcome};
 use crate::error::wrap;
 use crate::explain::{Cause, CauseCode, ObjectRef, explain, explain_until};

@@ -2,13 +2,18 @@
 
 mod check;
 mod check_objects;
+mod connection;
 mod endpoints;
+mod kinds;
 mod object;
 mod pods;
 mod provider;
 mod rights;
 mod running;
+mod space;
 mod store;
+mod trouble;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,15 +23,16 @@ use futures::stream::BoxStream;
 use kube::Client;
 use mlops_core::kubernetes::OBJECT;
 use mlops_core::{
-    Endpoints, Error, ErrorKind, Graph, PlatformName, Provider, Resource, Result, SecretStore,
-    ServiceName,
+    Endpoints, Graph, PlatformName, Provider, Resource, Result, SecretStore, ServiceName,
 };
-use tokio::sync::OnceCell;
 
-use crate::client::{ClusterAccess, connect_in_cluster};
+pub(crate) use connection::Connection;
+
+use crate::client::ClusterAccess;
+use crate::discovery::Kinds;
 use crate::lease::{LeaseGuard, LeaseOptions};
 use crate::reach::{LogLine, LogOptions, logs};
-use crate::wait::Status;
+use crate::wait::{Status, Waiter};
 
 pub use check::{CheckJob, Ended, FILES_AT, HANDED_AT};
 pub use provider::ObjectProvider;
@@ -57,26 +63,6 @@ impl std::fmt::Debug for Access {
     }
 }
 
-/// A client that is made when it is needed first: until then nothing runs and nobody is asked.
-#[derive(Clone)]
-pub(crate) struct Connection {
-    access: Access,
-    client: Arc<OnceCell<Client>>,
-}
-
-impl Connection {
-    pub(crate) async fn client(&self) -> Result<Client> {
-        let client = self.client.get_or_try_init(|| async {
-            match &self.access {
-                Access::Kubeconfig(access) => access.connect().await,
-                Access::InCluster | Access::Within => connect_in_cluster(),
-                Access::Client(client) => Ok(client.clone()),
-            }
-        });
-        client.await.cloned()
-    }
-}
-
 /// One platform in one namespace of a cluster.
 ///
 /// ```no_run
@@ -95,6 +81,7 @@ pub struct ClusterTarget {
     connection: Connection,
     platform: PlatformName,
     namespace: String,
+    lease: Duration,
 }
 
 impl std::fmt::Debug for ClusterTarget {
@@ -109,17 +96,24 @@ impl std::fmt::Debug for ClusterTarget {
 /// How long another run on the same platform is waited for.
 const PATIENCE: Duration = Duration::from_hours(1);
 
+/// For how long a run that died keeps others out.
+const LEASE: Duration = Duration::from_secs(15);
+
 impl ClusterTarget {
     /// A platform in a namespace. Asks nobody.
     pub fn new(access: Access, platform: PlatformName, namespace: impl Into<String>) -> Self {
         Self {
-            connection: Connection {
-                access,
-                client: Arc::default(),
-            },
+            connection: Connection::new(access),
             platform,
             namespace: namespace.into(),
+            lease: LEASE,
         }
+    }
+
+    /// Sets for how long a run that died keeps others out, in whole seconds; 15 s unless this is called.
+    #[must_use]
+    pub fn with_lease_duration(self, lease: Duration) -> Self {
+        Self { lease, ..self }
     }
 
     /// The namespace.
@@ -133,13 +127,33 @@ impl ClusterTarget {
         endpoints::host_of(service, &self.namespace)
     }
 
-    /// A client of the cluster.
+    /// A client of the cluster. While the right to change the platform is held ([`ClusterTarget::lock`]), each of its
+    /// writes is refused once another has that right.
     ///
     /// # Errors
     ///
     /// When the credentials cannot be had.
     pub async fn client(&self) -> Result<Client> {
         self.connection.client().await
+    }
+
+    /// The kinds of the server: asked for once, and again when one is not known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kinds::of_server`].
+    pub async fn kinds(&self) -> Result<Arc<Kinds>> {
+        self.connection.kinds().await
+    }
+
+    /// Waits for objects of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// When the credentials cannot be had.
+    pub async fn waiter(&self) -> Result<Waiter> {
+        let client = self.client().await?;
+        Ok(Waiter::new(client).with_known_kinds(self.connection.known().clone()))
     }
 
     /// The platform's secrets, each a Secret of the namespace.
@@ -182,16 +196,41 @@ impl ClusterTarget {
     /// Takes the right to change the platform: a Lease of its namespace, which is made first when it is not there yet.
     /// Another run is waited for, up to an hour. `holder` must differ from every other run's.
     ///
+    /// As long as the guard is held, no write of this target, its providers and its secret store is sent unless the
+    /// lease is still ours: one that was paused for too long, and whose lease another took over, is refused with
+    /// [`ErrorKind::Conflict`]. Whoever takes no lock writes freely.
+    ///
     /// # Errors
     ///
     /// When the namespace is somebody else's, or another run goes on for too long.
     pub async fn lock(&self, graph: &Graph, holder: &str) -> Result<LeaseGuard> {
-        let client = self.client().await?;
-        provider::make_namespace(&client, graph, &self.platform, &self.namespace).await?;
-        LeaseOptions::new(&self.lease(), &self.namespace, holder)
-            .with_wait(PATIENCE)
+        self.lock_within(graph, holder, PATIENCE).await
+    }
+
+    /// As [`ClusterTarget::lock`], waiting no longer than this for another run.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClusterTarget::lock`].
+    pub async fn lock_within(
+        &self,
+        graph: &Graph,
+        holder: &str,
+        wait: Duration,
+    ) -> Result<LeaseGuard> {
+        let client = self.connection.free_client().await?;
+        space::make_namespace(&client, graph, &self.platform, &self.namespace).await?;
+        let lease = LeaseOptions::new(&self.lease_name(), &self.namespace, holder)
+            .with_duration(self.lease)
+            .with_wait(wait)
             .acquire(&client)
-            .await
+            .await?;
+        self.connection.write_under(&lease);
+        Ok(lease)
+    }
+
+    fn lease_name(&self) -> String {
+        format!("mlops-{}", self.platform)
     }
 
     /// Who has the right to change the platform now; `None` when nobody has.
@@ -202,16 +241,11 @@ impl ClusterTarget {
     pub async fn lock_holder(&self) -> Result<Option<String>> {
         let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
             kube::Api::namespaced(self.client().await?, &self.namespace);
-        let found = leases.get_opt(&self.lease()).await;
+        let found = leases.get_opt(&self.lease_name()).await;
         let doing = || format!("look who changes platform `{}`", self.platform);
         let found = found.map_err(|error| crate::error::wrap(error, doing()))?;
         let holder = found.and_then(|lease| lease.spec?.holder_identity);
         Ok(holder.filter(|holder| !holder.is_empty()))
-    }
-
-    /// The name of the Lease.
-    fn lease(&self) -> String {
-        format!("mlops-{}", self.platform)
     }
 
     /// Whether the platform's namespace is there. One that is being removed is waited for.
@@ -221,7 +255,7 @@ impl ClusterTarget {
     /// When the API server cannot be asked, or the namespace does not go.
     pub async fn has_namespace(&self) -> Result<bool> {
         let client = self.client().await?;
-        let found = provider::settled(&client, &self.namespace).await?;
+        let found = space::settled(&client, &self.namespace).await?;
         Ok(found.is_some())
     }
 
@@ -231,9 +265,8 @@ impl ClusterTarget {
     ///
     /// When the API server cannot be asked.
     pub async fn status(&self, graph: &Graph) -> Result<BTreeMap<String, Status>> {
-        let client = self.client().await?;
         let workloads = graph.resources().filter(|resource| is_server(resource));
-        provider::status(&client, workloads, &self.namespace).await
+        workload::status(&self.connection, workloads, &self.namespace).await
     }
 
     /// Has every workload of the platform run no pod, and waits until none is left; all else stays. Returns the names of what was stopped.
@@ -242,10 +275,9 @@ impl ClusterTarget {
     ///
     /// When a workload cannot be changed.
     pub async fn stop(&self, graph: &Graph) -> Result<Vec<String>> {
-        let client = self.client().await?;
         let mut stopped = Vec::new();
         for resource in graph.ordered().filter(|resource| is_server(resource)) {
-            if provider::scale_down(&client, resource, &self.namespace).await? {
+            if workload::scale_down(&self.connection, resource, &self.namespace).await? {
                 stopped.push(resource.component.to_string());
             }
         }
@@ -269,19 +301,6 @@ impl ClusterTarget {
             self.platform
         );
         logs(&self.client().await?, &self.namespace, &labels, options).await
-    }
-
-    /// The name of whoever runs this, for a Lease: differs from run to run.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no random numbers.
-    pub fn holder(host: &str) -> Result<String> {
-        let mut bytes = [0_u8; 8];
-        std::fs::File::open("/dev/urandom")
-            .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
-            .map_err(|error| Error::new(ErrorKind::Failed, "make a name").with_source(error))?;
-        Ok(format!("{host}-{:016x}", u64::from_be_bytes(bytes)))
     }
 }
 

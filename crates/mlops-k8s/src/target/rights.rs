@@ -5,7 +5,7 @@ use mlops_core::{Graph, Resource, Result};
 use serde_json::{Value, json};
 
 use super::ClusterTarget;
-use super::provider::KINDS;
+use super::kinds::KINDS;
 use crate::discovery::{Kinds, Lookup};
 use crate::objects::GroupKind;
 use crate::validate::{Rights, RightsOptions, rbac_for};
@@ -31,7 +31,7 @@ impl ClusterTarget {
         }
         let mut options = RightsOptions::new()
             .with_namespace(&self.namespace)
-            .with_lease(&self.namespace, self.lease())
+            .with_lease(&self.namespace, self.lease_name())
             .with_explanations()
             .with_port_forward();
         let built_in = Kinds::built_in();

@@ -16,7 +16,7 @@ use mlops_core::{Error, ErrorKind, Result};
 pub use rules::{Check, ReadyRule, ReadyRules};
 pub use status::{Status, status_of};
 
-use crate::discovery::{Kind, Kinds, Lookup};
+use crate::discovery::{Kind, KnownKinds, Lookup};
 use crate::error::wrap;
 use crate::objects::ObjectId;
 
@@ -79,6 +79,7 @@ pub struct Target {
 #[derive(Clone)]
 pub struct Waiter {
     client: kube::Client,
+    known: KnownKinds,
 }
 
 impl std::fmt::Debug for Waiter {
@@ -90,7 +91,16 @@ impl std::fmt::Debug for Waiter {
 impl Waiter {
     /// Waits through a client.
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            known: KnownKinds::new(),
+        }
+    }
+
+    /// Shares the kinds of the server with others, instead of asking for them.
+    #[must_use]
+    pub fn with_known_kinds(self, known: KnownKinds) -> Self {
+        Self { known, ..self }
     }
 
     /// Waits until all are ready. Objects that are not there are waited for.
@@ -126,7 +136,8 @@ impl Waiter {
     }
 
     async fn targets(&self, ids: &[ObjectId]) -> Result<Vec<Target>> {
-        let kinds = Kinds::of_server(&self.client).await?;
+        let wanted = ids.iter().map(ObjectId::group_kind);
+        let kinds = self.known.get_with(&self.client, wanted).await?;
         let find = |id: &ObjectId| match kinds.find_any_version(&id.group_kind()) {
             Lookup::Known(kind) => Ok(Target {
                 id: id.clone(),

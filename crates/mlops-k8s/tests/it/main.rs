@@ -7,8 +7,10 @@
     reason = "helpers of tests fail by panicking, as tests do; a test tells one story"
 )]
 
+mod apply_api;
 mod apply_limits;
 mod apply_set;
+mod apply_webhook;
 mod client_access;
 mod explain_causes;
 mod explain_page;
@@ -16,10 +18,13 @@ mod explain_recorded;
 mod explain_stage;
 mod explain_until;
 mod lease_holding;
+mod least_rights;
 mod plan_found;
 mod preflight;
 mod reach_on_node;
 mod support;
+mod target_lease;
+mod tls_server;
 mod trouble;
 mod validate_corpus;
 mod validate_properties;

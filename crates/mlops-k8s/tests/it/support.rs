@@ -272,3 +272,35 @@ impl Service<Request<Body>> for Faulty {
         })
     }
 }
+
+/// Defines the kind `Thing` of the group `WORD.example.com`, and waits until the server has it.
+pub(crate) async fn define(client: &Client, word: &str) {
+    let group = format!("{word}.example.com");
+    let set = yaml(&format!(
+        "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: things.{group}}}
+spec:
+  group: {group}
+  scope: Namespaced
+  names: {{plural: things, singular: thing, kind: Thing}}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+"
+    ));
+    apply(&Applier::new(client.clone()), &set).await;
+    // It is established, and named by discovery a moment later.
+    let deadline = std::time::Instant::now() + Duration::from_secs(15);
+    let kind = mlops_k8s::GroupKind::new(group, "Thing");
+    loop {
+        let kinds = mlops_k8s::Kinds::of_server(client).await.unwrap();
+        if matches!(kinds.find_any_version(&kind), mlops_k8s::Lookup::Known(_)) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{kind} is not named");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

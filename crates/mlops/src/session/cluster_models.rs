@@ -15,7 +15,7 @@ use mlops_k8s::kube::api::{Api, DynamicObject, Patch, PatchParams};
 use mlops_k8s::kube::runtime::WatchStreamExt as _;
 use mlops_k8s::kube::runtime::watcher::{Config, Event, watcher};
 use mlops_k8s::target::ClusterTarget;
-use mlops_k8s::{GroupKind, Kinds, Lookup, ObjectId, WaitOptions, Waiter};
+use mlops_k8s::{GroupKind, Lookup, ObjectId, WaitOptions};
 use mlops_serving::oip::{GrpcClient, RestClient};
 use mlops_serving::provider::{ServedModelProvider, ServedModelSpec};
 use mlops_serving::registry::{ConnectMlflow, Resolved, resolve};
@@ -96,7 +96,7 @@ impl ClusterModels {
 
     async fn api(&self, group: &str, kind: &str) -> Result<Api<DynamicObject>> {
         let client = self.target.client().await?;
-        let kinds = Kinds::of_server(&client).await?;
+        let kinds = self.target.kinds().await?;
         let Lookup::Known(kind) = kinds.find_any_version(&GroupKind::new(group, kind)) else {
             let doing = format!("find the kind `{kind}`");
             return Err(Error::new(ErrorKind::Unsupported, doing));
@@ -175,7 +175,8 @@ impl ClusterModels {
     async fn wait(&self, roll: &Roll) -> Result<()> {
         let name = &roll.deployments.1;
         let id = ObjectId::new("apps", "Deployment", Some(self.target.namespace()), name);
-        Waiter::new(self.target.client().await?)
+        let waiter = self.target.waiter().await?;
+        waiter
             .wait_until_ready(&[id], &WaitOptions::new(PATIENCE), &|_| {})
             .await
     }

@@ -14,9 +14,19 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Held while a platform is changed: here, and where it is.
 pub(super) struct Lock {
-    pub(super) here: PlatformLock,
+    here: PlatformLock,
     /// Renewed until it is dropped.
-    _there: Option<LeaseGuard>,
+    there: Option<LeaseGuard>,
+}
+
+impl Lock {
+    /// Gives back what is held elsewhere, and waits until that is known there: the program may end now.
+    pub(super) async fn give_back(self) -> PlatformLock {
+        if let Some(lease) = self.there {
+            lease.give_back().await;
+        }
+        self.here
+    }
 }
 
 impl Session {
@@ -25,7 +35,7 @@ impl Session {
         match &self.cluster {
             Some(cluster) if !cluster.has_namespace().await? => Ok(Lock {
                 here: self.target.lock(events).await?,
-                _there: None,
+                there: None,
             }),
             _ => self.lock(events).await,
         }
@@ -36,17 +46,14 @@ impl Session {
         let here = self.target.lock(events).await?;
         let there = match &self.cluster {
             Some(cluster) => {
-                let host = self.graph.platform.as_str();
                 // What a run of this folder held that was killed is free for the next one here at once.
-                let holder = self.target.holder(&here, || ClusterTarget::holder(host))?;
+                let new = || mlops_k8s::holder_name(&self.user);
+                let holder = self.target.holder(&here, new)?;
                 Some(self.lock_there(cluster, &holder, events).await?)
             }
             None => None,
         };
-        Ok(Lock {
-            here,
-            _there: there,
-        })
+        Ok(Lock { here, there })
     }
 
     /// Takes the Lease; when it does not come at once, `events` is told who has it.

@@ -9,6 +9,7 @@ mod lock;
 mod look;
 mod machine;
 mod models;
+mod objects;
 mod outside;
 mod rights;
 mod status;
@@ -91,6 +92,8 @@ pub struct Session {
     mapped_images: Vec<UsedImage>,
     /// The image of this program itself; of a cluster only.
     tools: Option<UsedImage>,
+    /// Who runs this, for others that wait.
+    user: String,
 }
 
 impl std::fmt::Debug for Session {
@@ -109,6 +112,8 @@ impl Session {
     /// When the platform does not resolve, see [`mlops_catalog::resolve`].
     pub fn open(platform: &Platform, catalog: &Catalog, options: SessionOptions) -> Result<Self> {
         let target = LocalTarget::new(machine::local_options(platform, &options))?;
+        let user = options.env.get("USER").filter(|user| !user.is_empty());
+        let user = user.map_or_else(|| "mlops".to_owned(), Clone::clone);
         let catalog = catalog.clone().with_python_lock(target.python().lock());
         let graph = resolve(platform, &catalog)?;
         let cluster = match platform.target {
@@ -150,6 +155,7 @@ impl Session {
             network: options.network,
             mapped_images,
             tools,
+            user,
         })
     }
 

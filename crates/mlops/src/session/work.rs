@@ -44,8 +44,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the graph holds a kind without a provider.
+    /// When the graph holds a kind without a provider, or an object that no cluster would take.
     pub fn plan_from_nothing(&self) -> Result<Plan> {
+        self.check_objects()?;
         self.engine.plan_from_nothing(&self.graph)
     }
 
@@ -55,6 +56,7 @@ impl Session {
     ///
     /// See [`crate::Engine::plan`].
     pub async fn plan(&self) -> Result<Prepared> {
+        self.check_objects()?;
         let cx = self.context(EventSink::none());
         self.engine.plan(&self.graph, &cx).await
     }
@@ -69,6 +71,7 @@ impl Session {
     /// cancelled while it waited for another.
     pub async fn up(&self, options: UpOptions) -> Result<Report> {
         let begun = Some(Instant::now());
+        self.check_objects()?;
         self.check_cache().await?;
         let events = self.target.record(options.events);
         let cx = self.context(events.clone());
@@ -85,7 +88,7 @@ impl Session {
             let prepared = self.engine.plan(&self.graph, &cx).await?;
             Ok::<_, Error>((Some(lock), prepared))
         };
-        let (_lock, prepared) = tokio::select! {
+        let (lock, prepared) = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(interrupted("bring the platform up")),
             prepared = prepare => prepared?,
@@ -101,10 +104,14 @@ impl Session {
             probes: options.probes,
             begun,
         };
-        Ok(self
+        let report = self
             .engine
             .apply(&self.graph, &prepared, &cx, &options)
-            .await)
+            .await;
+        if let Some(lock) = lock {
+            lock.give_back().await;
+        }
+        Ok(report)
     }
 
     /// Makes every probe with the consumers' own credentials, side by side.
@@ -128,11 +135,13 @@ impl Session {
     pub async fn down(&self, events: EventSink, cancel: CancellationToken) -> Result<Vec<String>> {
         let events = self.target.record(events);
         let stop = async {
-            let _lock = self.lock_what_is_there(&events).await?;
-            match &self.cluster {
+            let lock = self.lock_what_is_there(&events).await?;
+            let stopped = match &self.cluster {
                 Some(cluster) => cluster.stop(&self.graph).await,
                 None => self.target.stop().await,
-            }
+            };
+            lock.give_back().await;
+            stopped
         };
         tokio::select! {
             biased;
@@ -195,8 +204,9 @@ impl Session {
             .engine
             .apply(&self.graph, &prepared, &cx, &options)
             .await;
+        let here = lock.give_back().await;
         if report.succeeded() {
-            self.target.sweep(lock.here)?;
+            self.target.sweep(here)?;
         }
         Ok(report)
     }
@@ -213,6 +223,14 @@ impl Session {
             there.push(("postgres".to_owned(), folder));
         }
         Ok(there)
+    }
+
+    /// Refuses objects that no cluster would take, before anything is asked or written.
+    fn check_objects(&self) -> Result<()> {
+        match &self.cluster {
+            Some(cluster) => super::objects::check(&self.graph, cluster.namespace()),
+            None => Ok(()),
+        }
     }
 
     /// Refuses to begin what would need the network when that may not be used.

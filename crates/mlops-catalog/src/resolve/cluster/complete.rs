@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use mlops_core::Digest;
 use mlops_core::kubernetes::PLATFORM_LABEL;
-use mlops_core::platform::Problem;
+use mlops_core::platform::{Problem, PullSecretName};
 use serde_json::{Map, Value, json};
 
 use super::mentions::items;
@@ -152,6 +152,8 @@ pub(super) struct Frame<'a> {
     pub(super) namespace: &'a str,
     pub(super) platform: &'a str,
     pub(super) component: &'a str,
+    /// With which the images of its pods are pulled.
+    pub(super) pull_secrets: &'a [PullSecretName],
 }
 
 impl Frame<'_> {
@@ -309,6 +311,13 @@ impl Frame<'_> {
                 },
             }),
         );
+        if !self.pull_secrets.is_empty() {
+            let secrets = self.pull_secrets.iter();
+            let secrets: Vec<Value> = secrets
+                .map(|name| json!({ "name": name.as_str() }))
+                .collect();
+            default_to(&mut spec, json!({ "imagePullSecrets": secrets }));
+        }
         let spreads = spec.get_mut("topologySpreadConstraints");
         for spread in spreads.and_then(Value::as_array_mut).into_iter().flatten() {
             default_to(spread, json!({ "labelSelector": selector }));

@@ -158,6 +158,7 @@ impl Work<'_> {
             namespace,
             platform: self.platform.name.as_str(),
             component: member.name().as_str(),
+            pull_secrets: &self.platform.cluster.image_pull_secrets,
         };
         for one in &mut made {
             if let Err(problem) = frame.complete(&mut one.object) {

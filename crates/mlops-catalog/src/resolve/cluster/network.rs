@@ -46,6 +46,7 @@ impl Work<'_> {
             namespace: self.platform.namespace(),
             platform: self.platform.name.as_str(),
             component: component.as_str(),
+            pull_secrets: &self.platform.cluster.image_pull_secrets,
         }
     }
 

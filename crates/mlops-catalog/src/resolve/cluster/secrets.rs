@@ -61,6 +61,7 @@ impl Work<'_> {
                     namespace,
                     platform: self.platform.name.as_str(),
                     component: member.name().as_str(),
+                    pull_secrets: &self.platform.cluster.image_pull_secrets,
                 }
                 .labels("server"),
                 data: data.clone(),

@@ -42,7 +42,11 @@ fn pull_failed(scene: &Scene<'_>) -> Option<Finding> {
         _ => said,
     };
     let code = kind_of(message);
-    let finding = Finding::new(message_for(code, image, message))
+    let mut told = message_for(code, image, message);
+    if let Some(name) = missing_secret(scene, code) {
+        told = format!("{told}, and its pull secret {name} is not there");
+    }
+    let finding = Finding::new(told)
         .with_code(code)
         .with([container.evidence()]);
     Some(
@@ -120,16 +124,24 @@ fn kind_of(message: &str) -> CauseCode {
     found.map_or(CauseCode::ImagePullFailed, |(code, _)| *code)
 }
 
-/// Pull secrets that the pod names, or that it names none.
-fn secrets(scene: &Scene<'_>, code: CauseCode) -> Option<super::Evidence> {
-    if code != CauseCode::ImagePullDenied {
+/// The first pull secret that the pod names and that is not there, where that matters: many registries say of what they
+/// do not give to strangers that it is not there.
+fn missing_secret<'s>(scene: &'s Scene<'_>, code: CauseCode) -> Option<&'s str> {
+    if !matches!(code, CauseCode::ImagePullDenied | CauseCode::ImageNotFound) {
         return None;
     }
     let named = scene.object.list("/spec/imagePullSecrets");
-    let missing = named
-        .iter()
-        .map(|secret| text(secret, "/name"))
-        .find(|name| scene.facts.is_absent("Secret", name));
+    let mut names = named.iter().map(|secret| text(secret, "/name"));
+    names.find(|name| scene.facts.is_absent("Secret", name))
+}
+
+/// Pull secrets that the pod names, or that it names none.
+fn secrets(scene: &Scene<'_>, code: CauseCode) -> Option<super::Evidence> {
+    let missing = missing_secret(scene, code);
+    if code != CauseCode::ImagePullDenied && missing.is_none() {
+        return None;
+    }
+    let named = scene.object.list("/spec/imagePullSecrets");
     Some(match missing {
         Some(name) => super::Evidence::Missing {
             object: scene.object.neighbour("Secret", name),

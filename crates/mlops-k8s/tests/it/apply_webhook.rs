@@ -1,0 +1,121 @@
+//! A webhook that changes what is sent, called by the real API server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use mlops_k8s::{Action, Applier, ObjectId, Outcome, PlanOptions};
+use serde_json::{Value, json};
+
+use crate::support::*;
+use crate::tls_server::TlsServer;
+
+/// Adds a label, a key, and a text at the end of nothing that we own.
+fn review(request: &Value) -> Value {
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let patch = json!([
+        {"op": "add", "path": "/metadata/labels/injected", "value": "yes"},
+        {"op": "add", "path": "/data/added", "value": "by the webhook"},
+    ]);
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "response": {
+            "uid": request["request"]["uid"], "allowed": true, "patchType": "JSONPatch",
+            "patch": base64.encode(patch.to_string()),
+        },
+    })
+}
+
+fn configuration(namespace: &str, server: &TlsServer) -> Value {
+    let base64 = base64::engine::general_purpose::STANDARD;
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": namespace},
+        "webhooks": [{
+            "name": "inject.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "failurePolicy": "Fail", "timeoutSeconds": 10,
+            "clientConfig": {
+                "url": format!("https://{}/mutate", server.address),
+                "caBundle": base64.encode(&server.authority),
+            },
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "objectSelector": {"matchLabels": {"app": "demo"}},
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                "resources": ["configmaps"],
+            }],
+        }],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_adds_is_left_alone() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let server = TlsServer::start(move |_, _, request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        (200, review(request))
+    });
+    let client = client().await;
+    let namespace = namespace(&client, "mutated").await;
+    let hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    send(&client, "POST", hooks, &configuration(&namespace, &server)).await;
+    let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
+    // The API server asks it from some moments later on.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for at in 0.. {
+        let probe = json!({"metadata": {"name": format!("probe-{at}"), "labels": {"app": "demo"}}, "data": {"a": "b"}});
+        let made = send(&client, "POST", &maps, &probe).await;
+        if made["metadata"]["labels"]["injected"] == "yes" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the webhook is never asked");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    let set = |value: &str| {
+        yaml(&format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: one, namespace: {namespace}, labels: {{app: demo}}}},
+              data: {{text: '{value}'}}}}"
+        ))
+    };
+    let applier = Applier::new(client.clone()).with_set("demo", &namespace);
+    let report = apply(&applier, &set("1")).await;
+    assert_eq!(report.count(&Outcome::Created), 1);
+    let one = format!("{maps}/one");
+    let injected = |found: &Value| {
+        assert_eq!(found["data"]["added"], "by the webhook", "{found:#}");
+        assert_eq!(found["metadata"]["labels"]["injected"], "yes", "{found:#}");
+    };
+    injected(&get(&client, &one).await);
+    assert_nothing_to_do(&applier, &set("1")).await;
+    let before = calls.load(Ordering::Relaxed);
+    let report = apply(&applier, &set("1")).await;
+    assert_eq!(report.count(&Outcome::Unchanged), 1);
+    assert_eq!(calls.load(Ordering::Relaxed), before);
+
+    // A change of ours is just that change, and what the webhook added stays.
+    let id = ObjectId::new("", "ConfigMap", Some(&namespace), "one");
+    let plan = applier
+        .plan(&set("2"), &PlanOptions::default())
+        .await
+        .unwrap();
+    let Some(Action::Update { fields }) = plan.action(&id) else {
+        panic!("{plan}")
+    };
+    let paths: Vec<&str> = fields.iter().map(|field| field.path.as_str()).collect();
+    assert_eq!(paths, [".data.text"], "{plan}");
+    apply(&applier, &set("2")).await;
+    let found = get(&client, &one).await;
+    assert_eq!(found["data"]["text"], "2");
+    injected(&found);
+    assert_nothing_to_do(&applier, &set("2")).await;
+    send(
+        &client,
+        "DELETE",
+        &format!("{hooks}/{namespace}"),
+        &json!({}),
+    )
+    .await;
+}
