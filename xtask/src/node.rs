@@ -43,7 +43,7 @@ pub(crate) struct NodeArguments {
 
 #[derive(Debug, Subcommand)]
 enum NodeTask {
-/// Start a node that stays until `down`, with the images of a platform, and print the path of its kubeconfig.
+    /// Start a node that stays until `down`, with the images of a platform, and print the path of its kubeconfig.
     Up {
         /// Leave the images out; `images` brings them later.
         #[arg(long)]

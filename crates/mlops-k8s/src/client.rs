@@ -8,9 +8,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use mlops_core::{Error, ErrorKind, Result};
 
-use crate::error::wrap;
-use crate::steady::{Make, steady};
 use crate::error::{NoAnswer, wrap};
+use crate::steady::{Make, steady};
 
 /// What a kubeconfig says of one context: which server, who, and which program will run for the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,12 +189,11 @@ impl ClusterAccess {
     ///
     /// When the credentials or certificates cannot be read.
     pub async fn connect(&self) -> Result<Client> {
-        let client = Client::try_from(self.config().await?);
-        let client = client.map_err(|error| wrap(error, self.doing()))?;
+        let client = named(self.config().await?).map_err(|error| wrap(error, self.doing()))?;
         let access = self.clone();
         let make: Make = Arc::new(move || {
             let access = access.clone();
-            Box::pin(async move { Client::try_from(access.kube_config().await?) })
+            Box::pin(async move { named(access.kube_config().await?) })
         });
         Ok(steady(client, make))
     }
@@ -229,13 +227,22 @@ pub fn connect_in_cluster() -> Result<Client> {
             .with_hint("outside a cluster, give a kubeconfig")
     })?;
     config.default_retry = false;
-    let client = Client::try_from(config.clone()).map_err(|error| wrap(error, doing))?;
+    let client = named(config.clone()).map_err(|error| wrap(error, doing))?;
     // The token is in a file, which every new client reads.
     let make: Make = Arc::new(move || {
         let config = config.clone();
-        Box::pin(async move { Client::try_from(config) })
+        Box::pin(async move { named(config) })
     });
     Ok(steady(client, make))
+}
+
+/// A client whose errors say which server did not answer.
+fn named(config: Config) -> kube::Result<Client> {
+    let server = config.cluster_url.to_string();
+    let server = server.trim_end_matches('/').to_owned();
+    let name = move |error: tower::BoxError| NoAnswer::of(&server, error);
+    let layer = tower::util::MapErrLayer::new(name);
+    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
 #[cfg(test)]

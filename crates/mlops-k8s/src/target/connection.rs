@@ -18,7 +18,7 @@ use crate::lease::{LeaseGuard, WeakLease};
 /// All of a platform share it, and with it two things: which kinds the server has, and the lease under which is written.
 #[derive(Clone)]
 pub(crate) struct Connection {
-    access: Access,
+    pub(super) access: Access,
     clients: Arc<OnceCell<Clients>>,
     known: KnownKinds,
     gate: Gate,

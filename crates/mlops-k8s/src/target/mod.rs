@@ -269,7 +269,8 @@ impl ClusterTarget {
         workload::status(&self.connection, workloads, &self.namespace).await
     }
 
-    /// Has every workload of the platform run no pod, and waits until none is left; all else stays. Returns the names of what was stopped.
+    /// Has every workload of the platform run no pod, and waits until none is left; all else stays. Returns the names
+    /// of what was stopped.
     ///
     /// # Errors
     ///
@@ -282,6 +283,7 @@ impl ClusterTarget {
             }
         }
         let ours = format!("app.kubernetes.io/instance={}", self.platform);
+        let client = self.client().await?;
         pods::until_gone(&client, &self.namespace, &ours, pods::Which::All).await?;
         Ok(stopped)
     }
