@@ -164,8 +164,8 @@ async fn wait_for_account(client: &mlops_k8s::kube::Client, namespace: &str) -> 
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ServiceAccount"));
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind);
     let only = watcher::Config::default().fields("metadata.name=default");
-    let made = watcher(api, only).applied_objects().boxed().try_next();
-    tokio::time::timeout(PATIENCE, made)
+    let mut made = watcher(api, only).applied_objects().boxed();
+    tokio::time::timeout(PATIENCE, made.try_next())
         .await
         .context("no account was made")??;
     Ok(())
