@@ -231,8 +231,8 @@ mod tests {
             }),
             "default",
         );
-        let made = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&made);
+        let renewals = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&renewals);
         let make: Make = Arc::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
             Box::pin(async {
@@ -261,6 +261,6 @@ mod tests {
         assert_eq!(answer.status(), 200);
         let answer = client.send(request("POST").unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200);
-        assert_eq!(made.load(Ordering::Relaxed), 1);
+        assert_eq!(renewals.load(Ordering::Relaxed), 1);
     }
 }

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
-use mlops_core::Result;
 use mlops_core::kubernetes::ObjectSpec;
+use mlops_core::{Resource, Result};
 use serde_json::Value;
 
 use super::provider::PATIENCE;
@@ -49,21 +49,22 @@ pub(super) async fn until_gone(
 }
 
 /// By which labels a workload finds its pods.
-pub(super) fn selector(spec: &ObjectSpec) -> Option<String> {
+fn selector(spec: &ObjectSpec) -> Option<String> {
     let labels = spec.object.pointer("/spec/selector/matchLabels")?;
     let labels = labels.as_object()?.iter();
     let labels = labels.filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)));
     Some(labels.collect::<Vec<_>>().join(",")).filter(|labels| !labels.is_empty())
 }
 
-/// Waits for what is left of the pods that a StatefulSet had before: its numbers do not tell them from new ones.
+/// Waits for what is left of the pods that a `StatefulSet` had before: its numbers do not tell them from new ones.
 pub(super) async fn until_old_are_gone(
     client: &Client,
     namespace: &str,
-    spec: &ObjectSpec,
+    resource: &Resource,
 ) -> Result<()> {
+    let spec: ObjectSpec = resource.typed()?;
     let kind = spec.object.get("kind").and_then(Value::as_str);
-    match selector(spec) {
+    match selector(&spec) {
         Some(labels) if kind == Some("StatefulSet") => {
             until_gone(client, namespace, &labels, Which::Leaving).await
         }

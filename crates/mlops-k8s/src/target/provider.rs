@@ -188,9 +188,7 @@ impl ObjectProvider {
         {
             scale_up(&self.connection, resource, &self.namespace).await?;
         }
-        if let Ok(spec) = resource.typed::<ObjectSpec>() {
-            pods::until_old_are_gone(&client, &self.namespace, &spec).await?;
-        }
+        pods::until_old_are_gone(&client, &self.namespace, resource).await?;
         let progress = |event: crate::wait::WaitEvent| {
             cx.events.progress(&resource.id, event.status.to_string());
         };

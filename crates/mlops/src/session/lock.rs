@@ -64,16 +64,14 @@ impl Session {
         events: &EventSink,
     ) -> Result<LeaseGuard> {
         let mut taking = std::pin::pin!(cluster.lock(&self.graph, holder));
-        match tokio::time::timeout(AT_ONCE, &mut taking).await {
-            Ok(taken) => taken,
-            Err(_) => {
-                // A server that does not answer is the business of whoever takes the Lease.
-                let found = cluster.lock_holder().await.unwrap_or_default();
-                if let Some(other) = found.filter(|found| found != holder) {
-                    events.emit(Event::Locked { holder: other });
-                }
-                taking.await
-            }
+        if let Ok(taken) = tokio::time::timeout(AT_ONCE, &mut taking).await {
+            return taken;
         }
+        // A server that does not answer is the business of whoever takes the Lease.
+        let found = cluster.lock_holder().await.unwrap_or_default();
+        if let Some(other) = found.filter(|found| found != holder) {
+            events.emit(Event::Locked { holder: other });
+        }
+        taking.await
     }
 }

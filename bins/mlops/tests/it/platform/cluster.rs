@@ -62,16 +62,7 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
     };
     let first = password();
 
-    // What a person changed by hand is seen and put back.
-    let deployment = format!("/apis/apps/v1/namespaces/{NAME}/deployments/mlflow");
-    node.patch(&deployment, r#"{"spec":{"replicas":3}}"#);
-    let planned = run(&["plan", "--exit-code"]).expect(3);
-    assert!(
-        planned.out.contains("object.spec.replicas"),
-        "{}",
-        planned.out
-    );
-    run(&["up"]).expect(0);
+    assert_put_back(node, &run);
 
     run(&["down"]).expect(0);
     run(&["up"]).expect(0);
@@ -90,4 +81,17 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
         "{namespace}"
     );
     assert!(node.get("/api/v1/namespaces/default").contains("Active"));
+}
+
+/// What a person changed by hand is seen and put back.
+fn assert_put_back(node: &TestNode, run: &dyn Fn(&[&str]) -> Said) {
+    let deployment = format!("/apis/apps/v1/namespaces/{NAME}/deployments/mlflow");
+    node.patch(&deployment, r#"{"spec":{"replicas":3}}"#);
+    let planned = run(&["plan", "--exit-code"]).expect(3);
+    assert!(
+        planned.out.contains("object.spec.replicas"),
+        "{}",
+        planned.out
+    );
+    run(&["up"]).expect(0);
 }

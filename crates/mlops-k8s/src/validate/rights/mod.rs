@@ -33,7 +33,8 @@ pub struct Rights {
 ///
 /// No rule has a wildcard. `get`, `patch` and `delete` are limited to the names of the objects; `create`, `list` and
 /// `watch` cannot be, but for a Lease, which is watched by its name alone
-/// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources>). Whoever writes a role must hold what it grants
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources>). Whoever
+/// writes a role must hold what it grants
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping>):
 /// the rules of the set's own roles are therefore among the rights, and `bind` is given for each role that is bound and
 /// not in the set.

@@ -17,8 +17,6 @@ fn a_third_of_all_requests_meet_trouble_and_the_end_is_the_same() {
     let there = site.objects();
     let secrets = site.secrets();
     site.run(&["plan", "--exit-code"]).expect(0);
-    site.run(&["check"]).expect(0);
-    site.run(&["status"]).expect(0);
     site.run(&["logs", "s3", "--lines", "5"]).expect(0);
 
     // Through no proxy the same is found, whole.

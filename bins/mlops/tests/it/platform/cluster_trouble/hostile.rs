@@ -41,7 +41,7 @@ fn what_others_wrote_cannot_move_the_cursor() {
     let pods = site.path("pods");
     let deadline = Instant::now() + std::time::Duration::from_mins(1);
     let pod = loop {
-        if let Some(pod) = site.items(&pods).into_iter().next() {
+        if let Some(pod) = Site::items(&pods).into_iter().next() {
             break pod;
         }
         assert!(Instant::now() < deadline);

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::super::home::kill;
 use super::{LIGHT, Site, WHOLE, calm, of_light, of_whole};
 
 const UP: &[&str] = &["up"];
 const REMOVE: &[&str] = &["remove", "--yes", "--all-data"];
+
+/// About how long a removal takes.
+const REMOVAL: Duration = Duration::from_millis(1500);
 
 #[test]
 fn any_kill_at_any_moment_is_survived() {
@@ -20,29 +22,31 @@ fn any_kill_at_any_moment_is_survived() {
         .unwrap_or_else(|| rand::rng().random());
     println!("seed {seed}: replay with MLOPS_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let whole = round(("killed-whole", WHOLE, of_whole()), 8, &mut random);
-    let light = round(("killed-light", LIGHT, of_light()), 21, &mut random);
+    let seconds = Duration::from_secs_f32;
+    let whole = ("killed-whole", WHOLE, of_whole());
+    let whole = round(whole, seconds(5.0), 9, &mut random);
+    let light = ("killed-light", LIGHT, of_light());
+    let light = round(light, seconds(1.5), 24, &mut random);
     // A few may have come after the end of the work.
     assert!(whole + light >= 25, "{whole} and {light}");
 }
 
-/// Kills so many runs, then makes the platform whole and takes it away. Returns how many were at work.
+/// Kills so many runs, within about the time that an install takes, then makes the platform whole and takes it away.
+/// Returns how many were at work.
 fn round(
     (name, content, objects): (&str, &str, Vec<String>),
+    install: Duration,
     kills: usize,
     random: &mut StdRng,
 ) -> usize {
     let begun = Instant::now();
     let site = Site::of_admin(name, content);
-    // How long an install and a removal take, as far as that is known.
-    let mut longest = [Duration::from_secs(4), Duration::from_secs(2)];
-    let mut known = BTreeMap::new();
-    let mut killed = 0;
+    let (mut known, mut killed, mut is_whole) = (BTreeMap::new(), 0, false);
     for moment in 0..kills {
-        // Every fifth takes away whatever is there.
-        let is_removal = moment % 5 == 4;
+        // Every fourth takes away whatever is there, and so does the one after an install that came to its end.
+        let is_removal = is_whole || moment % 4 == 3;
         let args = if is_removal { REMOVE } else { UP };
-        let longest = &mut longest[usize::from(is_removal)];
+        let longest = if is_removal { REMOVAL } else { install };
         let delay = longest.mul_f64(random.random_range(0.02..1.0));
         let begun = Instant::now();
         let mut child = site.start(args);
@@ -51,12 +55,10 @@ fn round(
         }
         match child.try_wait().unwrap() {
             None => killed += 1,
-            Some(ended) => {
-                assert!(ended.success(), "{moment}: {}", site.home.started_log());
-                *longest = begun.elapsed();
-            }
+            Some(ended) => assert!(ended.success(), "{moment}: {}", site.home.started_log()),
         }
-        kill(child.id());
+        is_whole = !is_removal && child.try_wait().unwrap().is_some();
+        child.kill().unwrap();
         child.wait().unwrap();
         println!(
             "{name} {moment}: {} ended after {:?}",

@@ -177,8 +177,8 @@ impl Site {
         format!("/api/v1/namespaces/{}/{rest}", self.name)
     }
 
-    /// The items of a list of the namespace.
-    fn items(&self, path: &str) -> Vec<Value> {
+    /// The items of a list.
+    fn items(path: &str) -> Vec<Value> {
         let text = node().get(path);
         let list: Value =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -200,7 +200,7 @@ impl Site {
             ("apis/networking.k8s.io/v1", "networkpolicies"),
             ("apis/policy/v1", "poddisruptionbudgets"),
         ] {
-            for item in self.items(&format!("/{api}/namespaces/{}/{kind}", self.name)) {
+            for item in Self::items(&format!("/{api}/namespaces/{}/{kind}", self.name)) {
                 names.push(format!(
                     "{kind}/{}",
                     item["metadata"]["name"].as_str().unwrap()
@@ -213,7 +213,7 @@ impl Site {
     /// The platform's secrets as they are kept, by name.
     fn secrets(&self) -> BTreeMap<String, String> {
         let ours = |item: &Value| item["type"] == "mlops.dev/secret";
-        let items = self.items(&self.path("secrets")).into_iter().filter(ours);
+        let items = Self::items(&self.path("secrets")).into_iter().filter(ours);
         items
             .map(|item| {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
