@@ -247,7 +247,7 @@ fn a_wrong_password_is_found_inside(platform: &Platform) {
 
 fn a_moved_alias_is_served_at_once(platform: &Platform) {
     assert_eq!(platform.version(), "1");
-    let mut follows = platform.start(&["serve", "--follow"]);
+    let mut follows = platform.start(&["serve", "--follow", "--output", "json"]);
     platform.wait("the begin", 60, || {
         platform.home.started_log().contains("version 1 is served")
     });
