@@ -14,6 +14,27 @@ use crate::support::World;
 
 const NAME: &str = "checked";
 
+/// A password that is the user's, and a component of their own.
+const DESCRIBED: &str = "\
+name: checked
+target: cluster
+components:
+  mlflow: { secrets: { admin-password: { file: admin-password } } }
+  notes:
+";
+
+const PASSWORD: &str = "given-by-the-user-4711";
+
+const NOTES: &str = "\
+name: notes
+title: Notes
+description: Keeps notes in a database.
+keeps: Its database.
+bindings:
+  store: { capability: postgres, description: The notes., database: notes }
+cluster: {}
+";
+
 /// What a check makes, each kind where it is listed.
 const MADE: [(&str, &str); 8] = [
     ("apis/batch/v1", "jobs"),
@@ -42,13 +63,20 @@ impl Platform {
         node.import_archive(&platform::archive(environment));
         tools::import(node, env!("CARGO_BIN_EXE_mlops").as_ref());
         let home = Home::new();
-        let text = format!("name: {NAME}\ntarget: cluster\n");
-        std::fs::write(home.path("platform.yaml"), text).unwrap();
+        let write = |path: &str, text: &str| {
+            let path = home.path(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("platform.yaml", DESCRIBED);
+        write("components/notes/component.yaml", NOTES);
+        write("admin-password", PASSWORD);
         Self { home, node }
     }
 
     fn args<'a>(&self, kubeconfig: &'a str, args: &[&'a str]) -> Vec<&'a str> {
-        [&["--kubeconfig", kubeconfig][..], args].concat()
+        let given = ["--kubeconfig", kubeconfig, "--catalog", "components"];
+        [&given[..], args].concat()
     }
 
     fn kubeconfig(&self) -> String {
@@ -90,9 +118,9 @@ impl Platform {
         }
     }
 
-    /// Where the password is with which MLflow opens its database.
+    /// Where the password is with which `notes` opens its database.
     fn secret(&self) -> String {
-        let all = self.run(&["credentials", "mlflow/store", "--output", "json"]);
+        let all = self.run(&["credentials", "notes/store", "--output", "json"]);
         let all = all.expect(0).json();
         let name = all[0]["secrets"]["password"].as_str().unwrap();
         let name = name.replace('/', ".");
@@ -100,20 +128,11 @@ impl Platform {
     }
 
     /// The version that answers.
-    fn version(&self) -> String {
-        let args = [
-            "predict",
-            "iris",
-            "--row",
-            "5.1,3.5,1.4,0.2",
-            "--output",
-            "json",
-        ];
-        let answer = self.run(&args).expect(0).json();
-        answer["model_version"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+    fn version(&self) -> Value {
+        let answer = self.run(&["predict", "iris", "--row", "5.1,3.5,1.4,0.2"]);
+        assert!(answer.expect(0).out.contains("[0]"));
+        let status = self.run(&["status", "--output", "json"]).expect(0).json();
+        status["models"][0]["version"].clone()
     }
 }
 
@@ -147,8 +166,9 @@ fn all_probes_pass_inside(platform: &Platform) {
         let probes = report["probes"].as_array().unwrap().iter();
         probes.map(|probe| probe["name"].clone()).collect()
     };
-    assert!(names(&outside).len() >= 3, "{outside}");
+    assert!(names(&outside).contains(&json!("notes/store")), "{outside}");
     assert_eq!(names(&outside), names(&inside));
+    assert!(!inside.to_string().contains(PASSWORD));
     let saved = std::fs::read_to_string(platform.home.path("report.txt")).unwrap();
     assert!(saved.contains("checks of `checked` passed"), "{saved}");
     assert_eq!(platform.left(), [""; 0]);
@@ -219,8 +239,7 @@ fn a_wrong_password_is_found_inside(platform: &Platform) {
         })
         .map(|probe| &probe["name"])
         .collect();
-    // Both of its databases are the same role's.
-    assert_eq!(failed, ["mlflow/accounts", "mlflow/store"], "{report}");
+    assert_eq!(failed, ["notes/store"], "{report}");
     assert!(!said.out.contains("wrong-wrong-wrong"));
     assert_eq!(platform.left(), [""; 0]);
     platform.run(&["check", "--in-cluster"]).expect(0);
@@ -228,7 +247,7 @@ fn a_wrong_password_is_found_inside(platform: &Platform) {
 
 fn a_moved_alias_is_served_at_once(platform: &Platform) {
     assert_eq!(platform.version(), "1");
-    let mut follows = platform.start(&["serve", "--follow"]);
+    let mut follows = platform.start(&["serve", "--follow", "--output", "json"]);
     platform.wait("the begin", 60, || {
         platform.home.started_log().contains("version 1 is served")
     });
@@ -257,8 +276,7 @@ fn a_moved_alias_is_served_at_once(platform: &Platform) {
 
 /// Registers the same model as another version, and moves the alias there, as a data scientist would.
 fn move_alias(platform: &Platform) {
-    let shown = platform.run(&["credentials", "mlflow/admin-password", "--show"]);
-    let password = SecretText::new(shown.expect(0).out.trim());
+    let password = SecretText::new(PASSWORD);
     let kubeconfig = platform.kubeconfig();
     let mut command = platform
         .home
