@@ -161,7 +161,7 @@ impl<'a> Writer<'a> {
         let options = json!({"preconditions": {"uid": uid}, "propagationPolicy": "Background"});
         let call = Call::delete(wanted.path(), &options);
         match self.send(&wanted.id, &call, "remove").await {
-            Err(error) if error.kind() == mlops_core::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
             Ok(_) => {}
         }
