@@ -21,6 +21,10 @@ use mlops_core::Result;
         Exit codes:\n  \
         0 done, 1 failed, 2 wrong input, 3 `--exit-code` found changes, 4 not ready in time, 130 interrupted"
 )]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command"
+)]
 struct Args {
     /// Files and folders of YAML; `-` is standard input.
     #[arg(value_name = "PATH", required_unless_present_any = ["remove", "completions", "man"])]

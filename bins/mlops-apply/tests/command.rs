@@ -1,4 +1,9 @@
 //! The command as a person types it, against a real API server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "helpers of tests fail by panicking, as tests do; a test tells one story"
+)]
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,4 +1,8 @@
 //! The command as a person types it, against a real API server.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
 
 use std::process::{Command, Output, Stdio};
 

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use mlops_core::Result;
-use mlops_k8s::preflight::{PodSecurity, Preflight, Room, State, VolumeTrial, rights_for};
+use mlops_k8s::SetName;
+use mlops_k8s::preflight::{
+    PodSecurity, Preflight, Room, State, VolumeTrial, rights_for, rights_for_members,
+};
 
 use super::{Connection, Tool};
 use crate::exit::Exit;
@@ -15,6 +18,10 @@ pub struct Checking {
     /// Files and folders of objects that are to be applied; `-` is standard input.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+
+    /// The set that the objects are to be members of.
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
 
     /// The StorageClass whose volumes must bind [default: the cluster's default].
     #[arg(long, value_name = "NAME")]
@@ -73,9 +80,11 @@ impl Checking {
             .with_admission(&to.namespace, PodSecurity::Restricted);
         if !self.paths.is_empty() {
             let objects = tool.read_objects(&self.paths)?;
-            for right in rights_for(&objects.set, &to.namespace)? {
-                checks = checks.with_right(right);
-            }
+            let rights = match &self.set {
+                Some(name) => rights_for_members(&objects.set, &SetName::new(name, &to.namespace))?,
+                None => rights_for(&objects.set, &to.namespace)?,
+            };
+            checks = rights.into_iter().fold(checks, Preflight::with_right);
         }
         for name in &self.pull_secret {
             checks = checks.with_pull_secret(&to.namespace, name);

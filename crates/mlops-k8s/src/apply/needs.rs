@@ -321,10 +321,7 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn by_need_and_not_by_kind() {
-        let found = names(
-            r"
+    const OBJECTS: &str = r"
 {apiVersion: v1, kind: ConfigMap, metadata: {name: free}}
 ---
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {template: {metadata: {labels: {app: web}}, spec: {
@@ -367,8 +364,11 @@ mod tests {
 {apiVersion: v1, kind: ConfigMap, metadata: {name: inside, namespace: made}}
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: made}}
-",
-        );
+";
+
+    #[test]
+    fn by_need_and_not_by_kind() {
+        let found = names(OBJECTS);
         let of = |name: &str| -> Vec<&str> {
             let found = found.iter().find(|(found, _)| found == name).unwrap();
             found.1.iter().map(String::as_str).collect()

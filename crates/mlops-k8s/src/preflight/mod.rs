@@ -33,7 +33,7 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::Client;
 use serde::{Deserialize, Serialize};
 
-pub use rights::{Right, rights_for};
+pub use rights::{Right, rights_for, rights_for_members};
 pub use room::Room;
 
 use crate::explain::text::clean;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Check;
+use crate::apply::SetName;
 use crate::objects::ObjectSet;
 use crate::validate::{RightsOptions, rbac_for};
 
@@ -26,8 +27,28 @@ const MANY: usize = 5;
 ///
 /// As [`rbac_for`].
 pub fn rights_for(set: &ObjectSet, namespace: &str) -> Result<Vec<Right>> {
+    rights(set, RightsOptions::new().with_namespace(namespace))
+}
+
+/// The same for objects that are applied as members of a set, with those for its parent, its Lease, and what is wanted
+/// no more.
+///
+/// # Errors
+///
+/// As [`rbac_for`].
+pub fn rights_for_members(set: &ObjectSet, name: &SetName) -> Result<Vec<Right>> {
+    let namespace = name.namespace();
+    let options = RightsOptions::new()
+        .with_namespace(namespace)
+        .with_parent("", "configmaps", Some(namespace), name.name())
+        .with_lease(namespace, name.lease())
+        .with_prune();
+    rights(set, options)
+}
+
+fn rights(set: &ObjectSet, options: RightsOptions) -> Result<Vec<Right>> {
     let values: Vec<Value> = set.iter().map(|object| object.json().clone()).collect();
-    let rights = rbac_for(&values, &RightsOptions::new().with_namespace(namespace))?;
+    let rights = rbac_for(&values, &options)?;
     let spaces = rights.namespaces.iter();
     let spaces = spaces.flat_map(|(name, rules)| rules.iter().map(move |rule| (Some(name), rule)));
     let everywhere = rights.cluster.iter().map(|rule| (None, rule));
@@ -36,11 +57,16 @@ pub fn rights_for(set: &ObjectSet, namespace: &str) -> Result<Vec<Right>> {
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
                 for verb in &rule.verbs {
-                    let right = Right::new(verb, group, resource);
-                    all.insert(match namespace {
-                        Some(namespace) => right.in_namespace(namespace),
-                        None => right,
-                    });
+                    let mut right = Right::new(verb, group, resource);
+                    right.namespace = namespace.cloned();
+                    match &rule.resource_names {
+                        Some(names) => {
+                            all.extend(names.iter().map(|name| right.clone().named(name)))
+                        }
+                        None => {
+                            all.insert(right);
+                        }
+                    }
                 }
             }
         }
@@ -60,6 +86,9 @@ pub struct Right {
     /// The namespace; none for the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// The only object that is meant; none for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
 }
 
 impl Right {
@@ -74,7 +103,16 @@ impl Right {
             group: group.into(),
             resource: resource.into(),
             namespace: None,
+            object: None,
         }
+    }
+
+    /// The right for one object only. Nobody can create, list or watch by name
+    /// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources>).
+    #[must_use]
+    pub fn named(mut self, object: impl Into<String>) -> Self {
+        self.object = Some(object.into());
+        self
     }
 
     /// The right in one namespace.
@@ -90,8 +128,10 @@ impl Right {
             Some(namespace) => format!("in {namespace}"),
             None => "in the whole cluster".to_owned(),
         };
+        let object = self.object.iter().map(|name| format!(" {name}"));
+        let object: String = object.collect();
         format!(
-            "right to {} {}{dot}{} {place}",
+            "right to {} {}{dot}{}{object} {place}",
             self.verb, self.resource, self.group
         )
     }
@@ -107,7 +147,10 @@ impl Right {
             && has(rule.api_groups.as_deref().unwrap_or_default(), &self.group)
             && (has(resources, &self.resource) || any_sub.is_some_and(|any| resources.contains(&any)))
             // A rule for some names does not give the right for all.
-            && rule.resource_names.as_deref().unwrap_or_default().is_empty()
+            && match rule.resource_names.as_deref() {
+                None | Some([]) => true,
+                Some(names) => self.object.as_ref().is_some_and(|own| names.contains(own)),
+            }
     }
 }
 
@@ -170,6 +213,7 @@ pub(super) async fn may(client: &Client, right: &Right) -> kube::Result<(bool, S
                 resource: Some(resource.to_owned()),
                 subresource,
                 namespace: right.namespace.clone(),
+                name: right.object.clone(),
                 ..ResourceAttributes::default()
             }),
             ..SelfSubjectAccessReviewSpec::default()
@@ -228,6 +272,10 @@ mod tests {
         assert!(!right.is_given_by(&rule(&["get"], &["apps"], &["deployments"], &[])));
         assert!(!right.is_given_by(&rule(&["create"], &[""], &["deployments"], &[])));
         assert!(!right.is_given_by(&rule(&["create"], &["apps"], &["deployments"], &["one"])));
+        let one = right.clone().named("one");
+        assert!(one.is_given_by(&rule(&["create"], &["apps"], &["deployments"], &["one"])));
+        assert!(one.is_given_by(&rule(&["create"], &["apps"], &["deployments"], &[])));
+        assert!(!one.is_given_by(&rule(&["create"], &["apps"], &["deployments"], &["two"])));
         let logs = Right::new("get", "", "pods/log").in_namespace("a");
         assert!(!logs.is_given_by(&rule(&["get"], &[""], &["pods"], &[])));
         assert!(logs.is_given_by(&rule(&["get"], &[""], &["*/log"], &[])));

@@ -7,6 +7,7 @@ use kube::Client;
 use mlops_core::kubernetes::{PLATFORM_LABEL, SECRET, SecretSpec};
 use mlops_core::{Action, ErrorKind, Graph, Observed, Resource, ResourceId, SecretText};
 use mlops_k8s::explain::{CauseCode, ObjectRef, explain_refusal};
+use mlops_k8s::preflight::{Preflight, State, rights_for_members};
 use mlops_k8s::target::{Access, ClusterTarget};
 use mlops_k8s::validate::{Rights, RightsOptions, rbac_for};
 use mlops_k8s::{
@@ -132,6 +133,24 @@ async fn a_set_is_applied_waited_for_pruned_and_removed_with_just_its_rights() {
     let namespace = namespace(&admin, "least").await;
     let all = set(&namespace, true);
     let tool = account(&admin, &namespace, "tool", &rights_of(&all, &namespace)).await;
+    // Asked before, it has all of them; whoever has none is told each.
+    let rights = rights_for_members(&all, &SetName::new("demo", &namespace)).unwrap();
+    let checks = rights
+        .into_iter()
+        .fold(Preflight::new(), Preflight::with_right);
+    let asked = checks.run(&tool).await;
+    assert!(asked.checks.len() > 15, "{asked}");
+    assert_eq!(asked.worst(), State::Passed, "{asked}");
+    let nobody = TestCluster::shared().kubeconfig_of("nobody-at-all", None);
+    let nobody = ClusterAccess::from_yaml(&nobody, None).unwrap();
+    let asked = checks.run(&nobody.connect().await.unwrap()).await;
+    assert!(
+        asked
+            .checks
+            .iter()
+            .all(|check| check.state == State::Failed),
+        "{asked}"
+    );
     let applier = Applier::new(tool.clone()).with_set("demo", &namespace);
     // Another run has the lease, and gives it back while this one watches.
     let other = LeaseOptions::new(

@@ -85,7 +85,7 @@ mod tests {
     }
 
     /// The same graph with the object of a resource changed.
-    fn with_change(name: &str, pointer: &str, field: &str, value: Value) -> Graph {
+    fn with_change(name: &str, pointer: &str, field: &str, value: &Value) -> Graph {
         let graph = graph();
         let resources = graph.resources().map(|resource| {
             let mut resource = resource.clone();
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_component_and_field() {
-        let graph = with_change("deployment.mlflow", "/spec", "replica", json!(2));
+        let graph = with_change("deployment.mlflow", "/spec", "replica", &json!(2));
         let error = check(&graph, "demo").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         let causes = error.causes().join("\n");
@@ -124,7 +124,7 @@ mod tests {
             assert!(causes.contains(part), "{part}: {causes}");
         }
         let port = "/spec/ports/0";
-        let graph = with_change("service.mlflow", port, "targetPort", json!("nowhere"));
+        let graph = with_change("service.mlflow", port, "targetPort", &json!("nowhere"));
         let causes = check(&graph, "demo").unwrap_err().causes().join("\n");
         assert!(
             causes.contains("component `mlflow`") && causes.contains("nowhere"),
