@@ -89,14 +89,14 @@ impl Cache {
         let partial = self.root.join(format!("{name}.partial"));
         match fs::remove_dir_all(&partial) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(told(error, "clear", &partial).into());
+                return Err(told(&error, "clear", &partial).into());
             }
             _ => {}
         }
-        fs::create_dir_all(&partial).map_err(|error| told(error, "create", &partial))?;
+        fs::create_dir_all(&partial).map_err(|error| told(&error, "create", &partial))?;
         tell(Step::Making);
         make(&partial)?;
-        fs::rename(&partial, &done).map_err(|error| told(error, "keep", &done))?;
+        fs::rename(&partial, &done).map_err(|error| told(&error, "keep", &done))?;
         tell(Step::Made);
         Ok(done)
     }
@@ -104,7 +104,7 @@ impl Cache {
     /// Held until the file is dropped, by this process or by its death.
     fn lock(&self, name: &str, tell: impl Fn(Step)) -> io::Result<File> {
         let path = self.root.join(format!("{name}.lock"));
-        let failed = |error| told(error, "lock", &path);
+        let failed = |error| told(&error, "lock", &path);
         fs::create_dir_all(path.parent().unwrap_or(&self.root)).map_err(failed)?;
         let file = File::create(&path).map_err(failed)?;
         match file.try_lock() {
@@ -119,7 +119,7 @@ impl Cache {
     }
 }
 
-fn told(error: io::Error, verb: &str, path: &Path) -> io::Error {
+fn told(error: &io::Error, verb: &str, path: &Path) -> io::Error {
     let message = format!("failed to {verb} `{}`: {error}", path.display());
     io::Error::new(error.kind(), message)
 }

@@ -201,14 +201,14 @@ pub(crate) fn run_go(go: &mut Command, what: &str, instead: &str) {
 ///
 /// When the cache cannot be written to; and as `make`, after which the next call begins anew.
 pub(crate) fn make_once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
-    let made = Cache::of_user().and_then(|cache| {
+    let folder = Cache::of_user().and_then(|cache| {
         let make = |staging: &Path| {
             make(staging);
             Ok::<(), std::io::Error>(())
         };
         cache.entry(name, |_| {}, make)
     });
-    match made {
+    match folder {
         Ok(folder) => folder,
         Err(error) => panic!("cannot keep {name} for the tests: {error}"),
     }
