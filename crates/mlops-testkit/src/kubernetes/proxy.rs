@@ -62,12 +62,7 @@ const OF_REQUESTS: [Fault; 7] = [
     Fault::Late,
     Fault::Half,
 ];
-const OF_WATCHES: [Fault; 4] = [
-    Fault::Reset,
-    Fault::WatchClosed,
-    Fault::WatchClosed,
-    Fault::Gone,
-];
+const OF_WATCHES: [Fault; 3] = [Fault::Reset, Fault::WatchClosed, Fault::Gone];
 /// A connection to a pod is refused, or works.
 const OF_UPGRADES: [Fault; 4] = [
     Fault::Reset,
