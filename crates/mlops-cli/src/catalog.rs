@@ -67,14 +67,13 @@ fn is_read(path: &Path) -> bool {
     let hidden = path
         .file_name()
         .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden
-        && path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "md")
-        || !hidden
-            && path
-                .parent()
-                .is_some_and(|folder| folder.ends_with("files"))
+    let is_text = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "md");
+    let is_file = path
+        .parent()
+        .is_some_and(|folder| folder.ends_with("files"));
+    !hidden && (is_text || is_file)
 }
 
 #[cfg(test)]

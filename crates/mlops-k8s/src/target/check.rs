@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Pod, Secret, Service as ClusterService, ServiceAccount,
@@ -95,7 +95,7 @@ impl ClusterTarget {
             biased;
             () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "check from inside the cluster")
                 .with_source("it was interrupted")),
-            ended = self.run(job) => ended,
+            ended = self.run(job).boxed() => ended,
         };
         let removed = self.remove_checks().await;
         let ended = ended?;
@@ -147,15 +147,18 @@ impl ClusterTarget {
     pub async fn remove_checks(&self) -> Result<bool> {
         let client = self.client().await?;
         let (namespace, labels) = (self.namespace(), self.check_labels());
-        let jobs = delete_all::<Job>(&client, namespace, &labels).await?;
-        let made = futures::try_join!(
-            delete_all::<Secret>(&client, namespace, &labels),
-            delete_all::<ConfigMap>(&client, namespace, &labels),
-            delete_all::<NetworkPolicy>(&client, namespace, &labels),
-            delete_all::<ServiceAccount>(&client, namespace, &labels),
-            allowed(delete_all::<RoleBinding>(&client, namespace, &labels)),
-            allowed(delete_all::<Role>(&client, namespace, &labels)),
-        )?;
+        let jobs = delete_all::<Job>(&client, namespace, &labels)
+            .boxed()
+            .await?;
+        let rest = futures::future::try_join_all([
+            delete_all::<Secret>(&client, namespace, &labels).boxed(),
+            delete_all::<ConfigMap>(&client, namespace, &labels).boxed(),
+            delete_all::<NetworkPolicy>(&client, namespace, &labels).boxed(),
+            delete_all::<ServiceAccount>(&client, namespace, &labels).boxed(),
+            allowed(delete_all::<RoleBinding>(&client, namespace, &labels)).boxed(),
+            allowed(delete_all::<Role>(&client, namespace, &labels)).boxed(),
+        ])
+        .await?;
         let gone: Vec<ObjectId> = jobs
             .iter()
             .map(|name| ObjectId::new("batch", "Job", Some(namespace), name))
@@ -163,13 +166,11 @@ impl ClusterTarget {
         if !gone.is_empty() {
             // A Job that is removed so goes after its pods.
             let options = WaitOptions::new(GOING);
-            let waiter = Waiter::new(client);
+            let waiter = Waiter::new(client.clone());
             waiter.wait_until_gone(&gone, &options, &|_| {}).await?;
         }
-        let (a, b, c, d, e, f) = made;
-        Ok([jobs, a, b, c, d, e, f]
-            .iter()
-            .any(|names| !names.is_empty()))
+        let is_any = rest.iter().any(|names| !names.is_empty());
+        Ok(is_any || !jobs.is_empty())
     }
 
     fn check_labels(&self) -> String {

@@ -74,21 +74,16 @@ impl Platform {
         Self { home, node }
     }
 
-    fn args<'a>(&self, kubeconfig: &'a str, args: &[&'a str]) -> Vec<&'a str> {
-        let given = ["--kubeconfig", kubeconfig, "--catalog", "components"];
-        [&given[..], args].concat()
-    }
-
     fn kubeconfig(&self) -> String {
         self.node.kubeconfig().to_str().unwrap().to_owned()
     }
 
     fn run(&self, args: &[&str]) -> Said {
-        self.home.run(&self.args(&self.kubeconfig(), args))
+        self.home.run(&args(&self.kubeconfig(), args))
     }
 
     fn start(&self, args: &[&str]) -> Child {
-        self.home.start(&self.args(&self.kubeconfig(), args))
+        self.home.start(&args(&self.kubeconfig(), args))
     }
 
     /// What of checks is there.
@@ -136,15 +131,22 @@ impl Platform {
     }
 }
 
+/// The arguments for this platform.
+fn args<'a>(kubeconfig: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    let given = ["--kubeconfig", kubeconfig, "--catalog", "components"];
+    [&given[..], args].concat()
+}
+
 #[test]
 fn a_platform_is_checked_from_inside_and_its_alias_is_followed() {
     let platform = Platform::new();
     platform.run(&["up"]).expect(0);
     all_probes_pass_inside(&platform);
     images_have_the_digests_of_the_node(&platform);
+    a_kill_leaves_what_the_next_check_takes_away(&platform);
     a_wrong_password_is_found_inside(&platform);
+    an_interrupted_check_leaves_nothing(&platform);
     a_moved_alias_is_served_at_once(&platform);
-    what_a_kill_left_goes_with_the_next_check(&platform);
     platform.run(&["remove", "--yes", "--all-data"]).expect(0);
 }
 
@@ -242,7 +244,6 @@ fn a_wrong_password_is_found_inside(platform: &Platform) {
     assert_eq!(failed, ["notes/store"], "{report}");
     assert!(!said.out.contains("wrong-wrong-wrong"));
     assert_eq!(platform.left(), [""; 0]);
-    platform.run(&["check", "--in-cluster"]).expect(0);
 }
 
 fn a_moved_alias_is_served_at_once(platform: &Platform) {
@@ -280,7 +281,7 @@ fn move_alias(platform: &Platform) {
     let kubeconfig = platform.kubeconfig();
     let mut command = platform
         .home
-        .command(&platform.args(&kubeconfig, &["open", "mlflow"]));
+        .command(&args(&kubeconfig, &["open", "mlflow"]));
     let mut opened = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -313,30 +314,30 @@ fn move_alias(platform: &Platform) {
     opened.wait().unwrap();
 }
 
-fn what_a_kill_left_goes_with_the_next_check(platform: &Platform) {
-    let mut check = platform.start(&["check", "--in-cluster"]);
-    platform.wait("the Job", 60, || {
-        platform.left().iter().any(|name| name.starts_with("jobs/"))
-    });
+/// The next check is that of the wrong password.
+fn a_kill_leaves_what_the_next_check_takes_away(platform: &Platform) {
+    let mut check = begun(platform);
     kill(check.id());
     check.wait().unwrap();
     assert!(platform.left().len() >= 5, "{:?}", platform.left());
-    platform.run(&["check", "--in-cluster"]).expect(0);
-    assert_eq!(platform.left(), [""; 0]);
+}
 
-    // The user's own end is in order.
-    let mut check = platform.start(&["check", "--in-cluster"]);
-    platform.wait("the Job", 60, || {
-        platform.left().iter().any(|name| name.starts_with("jobs/"))
-    });
+fn an_interrupted_check_leaves_nothing(platform: &Platform) {
+    let mut check = begun(platform);
     interrupt(&check);
-    assert_eq!(
-        check.wait().unwrap().code(),
-        Some(130),
-        "{}",
-        platform.home.started_log()
-    );
+    let code = check.wait().unwrap().code();
+    assert_eq!(code, Some(130), "{}", platform.home.started_log());
     assert_eq!(platform.left(), [""; 0]);
+}
+
+/// A check whose Job is there.
+fn begun(platform: &Platform) -> Child {
+    let check = platform.start(&["check", "--in-cluster"]);
+    platform.wait("the Job", 60, || {
+        let left = platform.left();
+        left.iter().any(|name| name.starts_with("jobs/"))
+    });
+    check
 }
 
 fn interrupt(child: &Child) {
