@@ -23,7 +23,7 @@ use mlops_serving::serve::{ConnectMlServer, InferenceProbe};
 use serde_json::{Value, json};
 
 /// The kind of served models.
-const SERVED: &str = "served-model";
+pub(super) const SERVED: &str = "served-model";
 
 /// How long new pods may take until they answer.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -141,18 +141,17 @@ impl ClusterModels {
         wanted: &Resolved,
         cx: &Context,
     ) -> Result<()> {
-        let roll = Roll {
-            deployments: self.deployment(resource).await?,
-            pods: self.api("", "Pod").await?,
-            annotation: format!("mlops.dev/serves-{}", spec.model),
-            manager: manager(spec),
-        };
+        let roll = self.roll_of(resource, spec).await?;
         let failed = |error: Error| {
             let doing = format!("serve version {} of `{}`", wanted.version, spec.model);
             Error::new(error.kind(), doing).with_source(error)
         };
-        let before = roll.find().await.map_err(failed)?;
-        roll.write(Some(&wanted.uri)).await.map_err(failed)?;
+        let before = roll.find().await.map_err(failed)?.pods;
+        let begin = roll.write(
+            Some(&wanted.uri),
+            Some(before.as_deref().unwrap_or_default()),
+        );
+        begin.await.map_err(failed)?;
         let rolled = async {
             tokio::select! {
                 ready = self.wait(&roll) => ready,
@@ -161,15 +160,43 @@ impl ClusterModels {
             self.prove(spec, wanted, cx).await
         };
         let Err(error) = rolled.await else {
-            return Ok(());
+            return roll.write(Some(&wanted.uri), None).await.map_err(failed);
         };
-        roll.write(before.as_deref()).await.map_err(failed)?;
+        roll.write(before.as_deref(), None).await.map_err(failed)?;
         // Pods that are still there would be taken for the next attempt's. Why the version was refused is what matters:
         // how its pods go is not told.
         drop(self.wait(&roll).await);
         Err(failed(error).with_hint(
             "the version before is served as ever; correct the version, or move the alias back",
         ))
+    }
+
+    /// Puts back what was served before a roll that nobody ended: its program was killed, and nobody proved the version.
+    pub(super) async fn take_back(&self, resource: &Resource) -> Result<()> {
+        let roll = self.roll_of(resource, &resource.typed()?).await?;
+        let found = roll.find().await;
+        match found {
+            Ok(Described {
+                before: Some(before),
+                ..
+            }) => {
+                let before = Some(before.as_str()).filter(|before| !before.is_empty());
+                roll.write(before, None).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn roll_of(&self, resource: &Resource, spec: &ServedModelSpec) -> Result<Roll> {
+        Ok(Roll {
+            deployments: self.deployment(resource).await?,
+            pods: self.api("", "Pod").await?,
+            annotation: format!("mlops.dev/serves-{}", spec.model),
+            before: format!("mlops.dev/served-before-{}", spec.model),
+            manager: manager(spec),
+        })
     }
 
     async fn wait(&self, roll: &Roll) -> Result<()> {
@@ -236,7 +263,18 @@ struct Roll {
     pods: Api<DynamicObject>,
     /// The annotation of the pods that says which version they serve, as an address that does not move.
     annotation: String,
+    /// The annotation of the Deployment that says what they served before, empty for what its own description says. It
+    /// is there from the first write of a roll to the last, so what a kill leaves is known by it.
+    before: String,
     manager: PatchParams,
+}
+
+/// What a Deployment's description says of a model.
+struct Described {
+    /// The version of the pods.
+    pods: Option<String>,
+    /// What is to be put back when nobody ends the roll.
+    before: Option<String>,
 }
 
 impl Roll {
@@ -244,25 +282,31 @@ impl Roll {
         format!("roll deployment `{}`", self.deployments.1)
     }
 
-    /// What the pods' description says now.
-    async fn find(&self) -> Result<Option<String>> {
+    async fn find(&self) -> Result<Described> {
         let (api, name) = &self.deployments;
         let now = api.get(name).await;
         let now = now.map_err(|error| mlops_k8s::wrap(error, self.doing()))?;
         let annotations = now.data.pointer("/spec/template/metadata/annotations");
         let said = annotations.and_then(|all| all.get(&self.annotation)?.as_str());
-        Ok(said.map(str::to_owned))
+        let own = now.metadata.annotations.unwrap_or_default();
+        Ok(Described {
+            pods: said.map(str::to_owned),
+            before: own.get(&self.before).cloned(),
+        })
     }
 
-    async fn write(&self, uri: Option<&str>) -> Result<()> {
+    async fn write(&self, uri: Option<&str>, before: Option<&str>) -> Result<()> {
         let (api, name) = &self.deployments;
-        let mut annotations = serde_json::Map::new();
-        if let Some(uri) = uri {
-            annotations.insert(self.annotation.clone(), uri.into());
-        }
+        let annotations = |name: &str, text: Option<&str>| -> serde_json::Map<String, Value> {
+            text.map(|text| (name.to_owned(), text.into()))
+                .into_iter()
+                .collect()
+        };
         let patch = json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
-            "spec": { "template": { "metadata": { "annotations": annotations } } },
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": name, "annotations": annotations(&self.before, before) },
+            "spec": { "template": { "metadata": { "annotations": annotations(&self.annotation, uri) } } },
         });
         let written = api.patch(name, &self.manager, &Patch::Apply(&patch)).await;
         written

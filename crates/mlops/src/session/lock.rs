@@ -8,6 +8,7 @@ use mlops_k8s::target::ClusterTarget;
 use mlops_local::PlatformLock;
 
 use super::Session;
+use super::cluster_models::{ClusterModels, SERVED};
 
 /// Longer than a Lease that is free takes.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -49,11 +50,24 @@ impl Session {
                 // What a run of this folder held that was killed is free for the next one here at once.
                 let new = || mlops_k8s::holder_name(&self.user);
                 let holder = self.target.holder(&here, new)?;
-                Some(self.lock_there(cluster, &holder, events).await?)
+                let lease = self.lock_there(cluster, &holder, events).await?;
+                self.take_back_models(cluster).await?;
+                Some(lease)
             }
             None => None,
         };
         Ok(Lock { here, there })
+    }
+
+    /// What a killed run was trying is put back before anything is looked at: old pods serve, and new ones may never.
+    async fn take_back_models(&self, cluster: &ClusterTarget) -> Result<()> {
+        let models = ClusterModels::new(cluster.clone());
+        for resource in self.graph.resources() {
+            if resource.id.kind().as_str() == SERVED {
+                models.take_back(resource).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the Lease; when it does not come at once, `events` is told who has it.

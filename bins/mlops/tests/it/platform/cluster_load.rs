@@ -184,6 +184,23 @@ impl World {
         get(self.node, &path)["status"]["readyReplicas"].as_u64()
     }
 
+    /// Kills an `up` that rolls the model server as soon as new pods are asked for.
+    fn kill_up_in_the_middle(&self) {
+        let kubeconfig = self.node.kubeconfig();
+        let mut up = self
+            .home
+            .start(&["--kubeconfig", kubeconfig.to_str().unwrap(), "up"]);
+        let path = format!("/apis/apps/v1/namespaces/{NAME}/deployments/model-server");
+        let rolls = || {
+            let annotations = &get(self.node, &path)["metadata"]["annotations"];
+            annotations["mlops.dev/served-before-iris"] == "models:/iris/2"
+        };
+        until("a roll", Duration::from_mins(1), rolls);
+        up.kill().unwrap();
+        up.wait().unwrap();
+        assert!(rolls());
+    }
+
     fn remove_a_server(&self) {
         let list = format!("/api/v1/namespaces/{NAME}/pods");
         let label = "app.kubernetes.io%2Fname%3Dmodel-server";
@@ -244,7 +261,12 @@ fn versions_and_servers_come_and_go_under_load_without_a_failed_request() {
     world.lap("a server is replaced");
     assert_eq!(load.versions_since(begun_to_fail), [2]);
 
+    // Killed while the wrong version is tried: the next run puts back what was served, and waits for nothing else.
+    world.kill_up_in_the_middle();
     mlflow.back_to("2");
+    world.run(&["up"]).expect(0);
+    world.lap("a killed roll is taken back");
+    assert_eq!(load.versions_since(begun_to_fail), [2]);
     world.run(&["plan", "--exit-code"]).expect(0);
     let answers = load.stop();
     assert!(answers > 1_000, "{answers}");
