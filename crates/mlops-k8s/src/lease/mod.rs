@@ -21,6 +21,7 @@ pub use guard::LeaseGuard;
 pub(crate) use guard::WeakLease;
 
 use crate::http::{Call, FIRST_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE, ask, find};
+use crate::wait::Pauses;
 
 /// Which lease, and for whom.
 #[derive(Debug, Clone)]
@@ -185,7 +186,7 @@ impl LeaseOptions {
     /// Waits until the lease has not changed for its whole duration, or is free or gone; tells the version seen.
     async fn until_silent(&self, client: &kube::Client, seen: &Other) -> Result<String> {
         let api: Api<Lease> = Api::namespaced(client.clone(), &self.namespace);
-        let mut changes = Box::pin(watch_object(api, &self.name).default_backoff());
+        let mut changes = Box::pin(watch_object(api, &self.name).backoff(Pauses::default()));
         let mut last = seen.clone();
         let mut since = Instant::now();
         loop {

@@ -1,6 +1,7 @@
 //! Waiting for objects by watches: one for each kind and namespace, whoever waits.
 
 mod builtin;
+mod pauses;
 mod rules;
 mod status;
 
@@ -13,6 +14,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use mlops_core::{Error, ErrorKind, Result};
 
+pub(crate) use pauses::Pauses;
 pub use rules::{Check, ReadyRule, ReadyRules};
 pub use status::{Status, status_of};
 
@@ -255,7 +257,7 @@ async fn watch(
         if let (Some(only), None) = (names.next(), names.next()) {
             config = config.fields(&format!("metadata.name={only}"));
         }
-        let stream = watcher(api, config).default_backoff();
+        let stream = watcher(api, config).backoff(Pauses::default());
         events.push(stream.map(move |event| (at, event)).boxed());
     }
     // Which objects of a watch were in its first list: those that were not are absent.

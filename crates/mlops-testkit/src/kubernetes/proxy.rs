@@ -62,7 +62,13 @@ const OF_REQUESTS: [Fault; 7] = [
     Fault::Late,
     Fault::Half,
 ];
-const OF_WATCHES: [Fault; 3] = [Fault::Reset, Fault::WatchClosed, Fault::Gone];
+const OF_WATCHES: [Fault; 5] = [
+    Fault::Reset,
+    Fault::WatchClosed,
+    Fault::WatchClosed,
+    Fault::Gone,
+    Fault::Gone,
+];
 /// A connection to a pod is refused, or works.
 const OF_UPGRADES: [Fault; 4] = [
     Fault::Reset,
@@ -106,7 +112,7 @@ fn sure<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
 
 impl FaultProxy {
     /// Starts one before the server at `url`, signing in there with `credentials`; so many of a hundred requests meet
-    /// trouble, and three times as many watches.
+    /// trouble, and twice as many watches.
     ///
     /// # Panics
     ///
@@ -217,7 +223,7 @@ impl Way {
         let is_upgrade = request.headers().contains_key(UPGRADE);
         let fault = if query.contains("watch=true") {
             // They are few.
-            self.choose((self.percent * 3).min(90), &OF_WATCHES)
+            self.choose((self.percent * 2).min(90), &OF_WATCHES)
         } else if is_upgrade {
             self.choose(self.percent, &OF_UPGRADES)
         } else {
