@@ -147,16 +147,22 @@ impl ClusterTarget {
     pub async fn remove_checks(&self) -> Result<bool> {
         let client = self.client().await?;
         let (namespace, labels) = (self.namespace(), self.check_labels());
-        let jobs = delete_all::<Job>(&client, namespace, &labels)
+        // A Job that is removed so goes after its pods; the rest has nothing to wait for and is gone at once.
+        let after_pods = DeleteParams::foreground();
+        let jobs = delete_all::<Job>(&client, namespace, &labels, &after_pods)
             .boxed()
             .await?;
+        let at_once = DeleteParams::background();
         let rest = futures::future::try_join_all([
-            delete_all::<Secret>(&client, namespace, &labels).boxed(),
-            delete_all::<ConfigMap>(&client, namespace, &labels).boxed(),
-            delete_all::<NetworkPolicy>(&client, namespace, &labels).boxed(),
-            delete_all::<ServiceAccount>(&client, namespace, &labels).boxed(),
-            allowed(delete_all::<RoleBinding>(&client, namespace, &labels)).boxed(),
-            allowed(delete_all::<Role>(&client, namespace, &labels)).boxed(),
+            delete_all::<Secret>(&client, namespace, &labels, &at_once).boxed(),
+            delete_all::<ConfigMap>(&client, namespace, &labels, &at_once).boxed(),
+            delete_all::<NetworkPolicy>(&client, namespace, &labels, &at_once).boxed(),
+            delete_all::<ServiceAccount>(&client, namespace, &labels, &at_once).boxed(),
+            allowed(delete_all::<RoleBinding>(
+                &client, namespace, &labels, &at_once,
+            ))
+            .boxed(),
+            allowed(delete_all::<Role>(&client, namespace, &labels, &at_once)).boxed(),
         ])
         .await?;
         let gone: Vec<ObjectId> = jobs
@@ -164,7 +170,6 @@ impl ClusterTarget {
             .map(|name| ObjectId::new("batch", "Job", Some(namespace), name))
             .collect();
         if !gone.is_empty() {
-            // A Job that is removed so goes after its pods.
             let options = WaitOptions::new(GOING);
             let waiter = Waiter::new(client.clone());
             waiter.wait_until_gone(&gone, &options, &|_| {}).await?;
@@ -179,7 +184,12 @@ impl ClusterTarget {
 }
 
 /// Removes all of a kind with those labels; the names of what was there.
-async fn delete_all<K>(client: &Client, namespace: &str, labels: &str) -> Result<Vec<String>>
+async fn delete_all<K>(
+    client: &Client,
+    namespace: &str,
+    labels: &str,
+    how: &DeleteParams,
+) -> Result<Vec<String>>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -195,7 +205,7 @@ where
     let mut names = Vec::new();
     for object in found.items {
         let name = object.name_any();
-        let removed = api.delete(&name, &DeleteParams::foreground()).await;
+        let removed = api.delete(&name, how).await;
         if let Err(error) = removed.map_err(|error| wrap(error, doing()))
             && error.kind() != ErrorKind::NotFound
         {

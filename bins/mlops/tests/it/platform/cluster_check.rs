@@ -79,11 +79,11 @@ impl Platform {
     }
 
     fn run(&self, args: &[&str]) -> Said {
-        self.home.run(&args(&self.kubeconfig(), args))
+        self.home.run(&given(&self.kubeconfig(), args))
     }
 
     fn start(&self, args: &[&str]) -> Child {
-        self.home.start(&args(&self.kubeconfig(), args))
+        self.home.start(&given(&self.kubeconfig(), args))
     }
 
     /// What of checks is there.
@@ -132,9 +132,9 @@ impl Platform {
 }
 
 /// The arguments for this platform.
-fn args<'a>(kubeconfig: &'a str, args: &[&'a str]) -> Vec<&'a str> {
-    let given = ["--kubeconfig", kubeconfig, "--catalog", "components"];
-    [&given[..], args].concat()
+fn given<'a>(kubeconfig: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    let options = ["--kubeconfig", kubeconfig, "--catalog", "components"];
+    [&options[..], args].concat()
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn move_alias(platform: &Platform) {
     let kubeconfig = platform.kubeconfig();
     let mut command = platform
         .home
-        .command(&args(&kubeconfig, &["open", "mlflow"]));
+        .command(&given(&kubeconfig, &["open", "mlflow"]));
     let mut opened = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
