@@ -1,13 +1,17 @@
 //! Every test of the workspace, with the servers that it needs.
 
-use std::process::{Command, ExitCode, ExitStatus};
+use std::fs::File;
+use std::io::Seek as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
+use serde::Deserialize;
 
 use crate::needs::{Needs, optional};
 use crate::node::RunningNode;
-use crate::shell::{cargo, run, status};
+use crate::shell::{capture, cargo, root, run, say, status};
 
 #[derive(Debug, Args)]
 pub(crate) struct TestArguments {
@@ -21,40 +25,127 @@ pub(crate) struct TestArguments {
     no_fail_fast: bool,
 }
 
-/// Of the whole workspace, the documentation's examples come first and this package's own tests, by Cargo's order,
-/// last: so the closing lines are always those of a test program that ran something. Nothing is printed after them.
+/// The module with the tests of a whole platform, which wait for servers most of the time.
+const WHOLE_PLATFORM: &str = "whole_platform::";
+
+/// Of the whole workspace, the documentation's examples come first. Then the tests of a whole platform run beside all
+/// others, and their output comes last: so the closing lines are always those of a test program that ran something.
+/// Nothing is printed after them.
 ///
 /// Tests run the programs under `examples/`. Cargo makes them on its own only when no kind of target is chosen, and with
 /// `--all-targets` makes test programs of them; so they are built before.
 pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
     let needs = Needs::gather()?;
-    let runs: &[&[&str]] = if arguments.packages.is_empty() {
-        run(&mut cargo(["build", "--workspace", "--examples"]))?;
-        &[
-            &["--workspace", "--doc"],
-            &["--workspace", "--lib", "--bins", "--tests", "--benches"],
-        ]
-    } else {
+    if !arguments.packages.is_empty() {
         // Cargo refuses `--doc` for a package that has no library; without a choice it tests what there is.
-        &[&[]]
-    };
+        return status(&mut cargo_test(&[], arguments, &needs)).map(code);
+    }
+    run(&mut cargo(["build", "--workspace", "--examples"]))?;
     // One node for all test programs; a package alone starts its own when it needs one.
-    let node = (arguments.packages.is_empty() && needs.kubernetes)
+    let node = needs
+        .kubernetes
         .then(RunningNode::start)
         .and_then(|started| optional("a Kubernetes node", started));
-    let mut worst = ExitCode::SUCCESS;
-    for targets in runs {
-        let mut command = cargo_test(targets, arguments, &needs);
+    let with_node = |mut command: Command| -> Command {
         command.envs(node.as_ref().map(RunningNode::variable));
-        let ended = status(&mut command)?;
-        if !ended.success() {
-            worst = code(ended);
-            if !arguments.no_fail_fast {
-                break;
-            }
-        }
+        command
+    };
+    let examples = cargo_test(&["--workspace", "--doc"], arguments, &needs);
+    let examples = status(&mut with_node(examples))?;
+    if !examples.success() && !arguments.no_fail_fast {
+        return Ok(code(examples));
     }
-    Ok(worst)
+    let mut command = cargo_test(&ALL, arguments, &needs);
+    // A person who names tests waits for those alone.
+    let beside = if arguments.filters.is_empty() {
+        command.args(["--", "--skip", WHOLE_PLATFORM]);
+        let program = with_node(whole_platform(&needs)?);
+        Some(Beside::start(program)?)
+    } else {
+        None
+    };
+    let mut ends = vec![examples, status(&mut with_node(command))?];
+    if let Some(beside) = beside {
+        ends.push(beside.end()?);
+    }
+    let failed = ends.into_iter().find(|ended| !ended.success());
+    Ok(failed.map_or(ExitCode::SUCCESS, code))
+}
+
+/// Every kind of target of every package but documentation.
+const ALL: [&str; 5] = ["--workspace", "--lib", "--bins", "--tests", "--benches"];
+
+/// What Cargo tells of each thing that it has built.
+#[derive(Debug, Deserialize)]
+struct Built {
+    executable: Option<PathBuf>,
+    #[serde(default)]
+    manifest_path: PathBuf,
+    target: Option<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// The test program of the command, told to run the tests of a whole platform. Builds all tests.
+fn whole_platform(needs: &Needs) -> Result<Command> {
+    let mut build = cargo([
+        "test",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ]);
+    let text = capture(build.args(ALL))?;
+    let package = root().join("bins/mlops");
+    let manifest = package.join("Cargo.toml");
+    let program = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Built>(line).ok())
+        .filter(|built| built.manifest_path == manifest)
+        .filter(|built| {
+            let target = built.target.as_ref();
+            target.is_some_and(|target| target.name == "it" && target.kind == ["test"])
+        })
+        .find_map(|built| built.executable);
+    let mut command =
+        Command::new(program.context("Cargo did not build the tests of the command")?);
+    command
+        .arg(WHOLE_PLATFORM)
+        // Most of them wait for their turn: on this machine, or on the node.
+        .arg("--test-threads=4")
+        .env("CARGO_MANIFEST_DIR", &package)
+        .current_dir(&package)
+        .envs(needs.variables());
+    Ok(command)
+}
+
+/// A test program that runs beside others; what it prints is kept until its end.
+struct Beside {
+    child: Child,
+    output: File,
+}
+
+impl Beside {
+    fn start(mut command: Command) -> Result<Self> {
+        let output = tempfile::tempfile()?;
+        say("the tests of a whole platform run beside the others; their output comes last");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output.try_clone()?)
+            .spawn()
+            .context("failed to start the tests of a whole platform")?;
+        Ok(Self { child, output })
+    }
+
+    fn end(mut self) -> Result<ExitStatus> {
+        let ended = self.child.wait()?;
+        self.output.rewind()?;
+        std::io::copy(&mut self.output, &mut std::io::stdout())?;
+        Ok(ended)
+    }
 }
 
 fn cargo_test(targets: &[&str], arguments: &TestArguments, needs: &Needs) -> Command {

@@ -1,4 +1,4 @@
-//! The command as a user meets it, without servers and, in `platform`, with a whole platform.
+//! The command as a user meets it, without servers and, in `whole_platform`, with one.
 
 #[cfg(test)]
 mod basics;
@@ -7,8 +7,8 @@ mod documents;
 #[cfg(test)]
 mod exits;
 #[cfg(test)]
-mod platform;
-#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod whole_platform;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kube::api::{DeleteParams, ListParams, PropagationPolicy};
 use kube::{Client, ResourceExt as _};
-use mlops_core::kubernetes::{OBJECT, ObjectSpec, PLATFORM_LABEL, SECRET};
+use mlops_core::kubernetes::{OBJECT, PLATFORM_LABEL, SECRET};
 use mlops_core::plan::{KindRules, Rules};
 use mlops_core::{
     Action, Context, Error, ErrorKind, Failure, Found, Graph, Kind as ResourceKind, Observed,

@@ -67,7 +67,7 @@ fn servers_outside_are_used_proven_and_left_as_they_were() {
         key: signed.signing_key.serialize_pem(),
     }));
     let store = TestVersity::start();
-    let home = Home::new();
+    let home = Home::on_node();
     let trusted = home.path("trusted.pem");
     std::fs::write(&trusted, signed.cert.pem()).unwrap();
     let text = format!(

@@ -62,7 +62,7 @@ impl Platform {
         let node = TestNode::shared();
         node.import_archive(&platform::archive(environment));
         tools::import(node, env!("CARGO_BIN_EXE_mlops").as_ref());
-        let home = Home::new();
+        let home = Home::on_node();
         let write = |path: &str, text: &str| {
             let path = home.path(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -7,8 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-/// One platform at a time.
+/// One platform at a time on this machine.
 static TURN: Mutex<()> = Mutex::new(());
+
+/// And one on the node that all tests share.
+static TURN_ON_NODE: Mutex<()> = Mutex::new(());
 
 /// A folder for a user's data with the command's settings; whatever runs in it is stopped at the end.
 pub(crate) struct Home {
@@ -76,7 +79,13 @@ impl Home {
         Self::with_turn(Some(turn))
     }
 
-    /// One for a platform that is elsewhere: nothing heavy runs here, so it waits for nobody.
+    /// Waits for its turn on the shared node.
+    pub(crate) fn on_node() -> Self {
+        let turn = TURN_ON_NODE.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::with_turn(Some(turn))
+    }
+
+    /// One for a small platform that is elsewhere: it waits for nobody.
     pub(crate) fn of_cluster() -> Self {
         Self::with_turn(None)
     }

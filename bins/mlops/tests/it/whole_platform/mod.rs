@@ -1,6 +1,7 @@
 //! The whole platform on this machine, by the command, as a user would.
 //!
-//! These tests start real servers, so they run one after another: a machine with two cores has no room for more.
+//! These tests start real servers, so they run one after another, those of a node beside those of this machine: two cores
+//! have no room for more. `cargo xtask test` runs them beside all other tests, by this module's name.
 
 mod cluster;
 mod cluster_check;

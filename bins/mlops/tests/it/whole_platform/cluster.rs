@@ -12,7 +12,7 @@ pub(super) fn start(text: &str) -> (Home, &'static TestNode) {
     let environment = environment.ancestors().nth(2).unwrap();
     let node = TestNode::shared();
     node.import_archive(&platform::archive(environment));
-    let home = Home::new();
+    let home = Home::on_node();
     std::fs::write(home.path("platform.yaml"), text).unwrap();
     (home, node)
 }
