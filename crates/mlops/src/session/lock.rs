@@ -1,6 +1,6 @@
 //! The right to change a platform.
 
-use mlops_core::{EventSink, Result};
+use mlops_core::{Event, EventSink, Result};
 use mlops_k8s::LeaseGuard;
 use mlops_local::PlatformLock;
 
@@ -30,7 +30,11 @@ impl Session {
         let there = match &self.cluster {
             Some(cluster) => {
                 let holder = mlops_k8s::holder_name(&self.user)?;
-                Some(cluster.lock(&self.graph, &holder).await?)
+                let tell = |holder: &str| {
+                    let holder = holder.to_owned();
+                    events.emit(Event::Locked { holder });
+                };
+                Some(cluster.lock(&self.graph, &holder, &tell).await?)
             }
             None => None,
         };
