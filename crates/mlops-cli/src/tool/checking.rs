@@ -23,7 +23,7 @@ pub struct Checking {
     #[arg(long, value_name = "NAME")]
     pub set: Option<String>,
 
-    /// The StorageClass whose volumes must bind [default: the cluster's default].
+    /// The `StorageClass` whose volumes must bind [default: the cluster's default].
     #[arg(long, value_name = "NAME")]
     pub storage_class: Option<String>,
 
@@ -35,7 +35,7 @@ pub struct Checking {
     #[arg(long)]
     pub no_volume: bool,
 
-    /// The IngressClass that must be there; `default` for a default one.
+    /// The `IngressClass` that must be there; `default` for a default one.
     #[arg(long, value_name = "NAME")]
     pub ingress_class: Option<String>,
 

@@ -296,6 +296,10 @@ fn secret_value(line: &str) -> Option<usize> {
         .iter()
         .flat_map(|word| lower.match_indices(word))
         .filter_map(|(at, _)| {
+            // Those are names of Secrets.
+            if lower.get(..at)?.ends_with("image_pull_") {
+                return None;
+            }
             let rest = lower.get(at..)?;
             let colon = at + rest.find(|c: char| !(c.is_alphanumeric() || "_-\"'".contains(c)))?;
             let value = lower.get(colon..)?.strip_prefix(':')?;

@@ -101,12 +101,30 @@ impl LeaseOptions {
     ///
     /// [`ErrorKind::Conflict`] when another holds it for longer than we wait; the cause names it.
     pub async fn acquire(self, client: &kube::Client) -> Result<LeaseGuard> {
+        self.acquire_telling(client, &|_| {}).await
+    }
+
+    /// As [`LeaseOptions::acquire`]; a holder that is waited for is told once.
+    ///
+    /// # Errors
+    ///
+    /// As [`LeaseOptions::acquire`].
+    pub async fn acquire_telling(
+        self,
+        client: &kube::Client,
+        on_wait: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<LeaseGuard> {
         let deadline = Instant::now() + self.wait;
+        let mut is_told = self.wait.is_zero();
         loop {
             let (transitions, held) = match self.try_patiently(client, None).await? {
                 Answer::Held(held) => return Ok(self.guard(client, held)),
                 Answer::Taken(found) => (found.transitions, found),
             };
+            if !is_told {
+                is_told = true;
+                on_wait(&crate::error::printable(&held.holder));
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             // The other's own duration counts, from when we saw it last change.
             let still = tokio::time::timeout(left, self.until_silent(client, &held)).await;

@@ -194,7 +194,8 @@ impl ClusterTarget {
     }
 
     /// Takes the right to change the platform: a Lease of its namespace, which is made first when it is not there yet.
-    /// Another run is waited for, up to an hour. `holder` must differ from every other run's.
+    /// Another run is waited for, up to an hour, and its name told once. `holder` must differ from every other run's
+    /// ([`crate::holder_name`]).
     ///
     /// As long as the guard is held, no write of this target, its providers and its secret store is sent unless the
     /// lease is still ours: one that was paused for too long, and whose lease another took over, is refused with
@@ -203,8 +204,13 @@ impl ClusterTarget {
     /// # Errors
     ///
     /// When the namespace is somebody else's, or another run goes on for too long.
-    pub async fn lock(&self, graph: &Graph, holder: &str) -> Result<LeaseGuard> {
-        self.lock_within(graph, holder, PATIENCE).await
+    pub async fn lock(
+        &self,
+        graph: &Graph,
+        holder: &str,
+        on_wait: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<LeaseGuard> {
+        self.lock_within(graph, holder, PATIENCE, on_wait).await
     }
 
     /// As [`ClusterTarget::lock`], waiting no longer than this for another run.
@@ -217,13 +223,14 @@ impl ClusterTarget {
         graph: &Graph,
         holder: &str,
         wait: Duration,
+        on_wait: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<LeaseGuard> {
         let client = self.connection.free_client().await?;
         space::make_namespace(&client, graph, &self.platform, &self.namespace).await?;
         let lease = LeaseOptions::new(&self.lease_name(), &self.namespace, holder)
             .with_duration(self.lease)
             .with_wait(wait)
-            .acquire(&client)
+            .acquire_telling(&client, on_wait)
             .await?;
         self.connection.write_under(&lease);
         Ok(lease)

@@ -279,7 +279,7 @@ async fn a_platform_is_made_and_removed_with_just_its_rights() {
     let rights = target(admin.clone()).rights(&graph).unwrap();
     let target = target(account(&admin, &name, "tool", &rights).await);
     let cx = context(&target, &graph);
-    let lock = target.lock(&graph, "tool").await.unwrap();
+    let lock = target.lock(&graph, "tool", &|_| {}).await.unwrap();
     let secrets = target.secrets();
     let kept = "web/key".parse().unwrap();
     secrets.create(&kept, SecretText::new("abc")).await.unwrap();

@@ -1,7 +1,7 @@
 //! The cluster target writes only while its lease is held, and asks for kinds once.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mlops_core::kubernetes::{OBJECT, ObjectSpec, PLATFORM_LABEL};
@@ -60,7 +60,7 @@ async fn a_holder_that_was_paused_for_too_long_writes_nothing_more() {
             .with_lease_duration(Duration::from_secs(2))
     };
     let (one, two) = (target(client_with(&faults).await), target(client().await));
-    let held = one.lock(&graph, "one").await.unwrap();
+    let held = one.lock(&graph, "one", &|_| {}).await.unwrap();
     let (cx, other) = (context(&one, &graph), context(&two, &graph));
     let map = find(&graph, "configmap.one");
     one.provider()
@@ -73,12 +73,15 @@ async fn a_holder_that_was_paused_for_too_long_writes_nothing_more() {
 
     // Another is told who has it, and gets it when the first has been cut off for long enough.
     let error = two
-        .lock_within(&graph, "two", Duration::ZERO)
+        .lock_within(&graph, "two", Duration::ZERO, &|_| {})
         .await
         .unwrap_err();
     assert_eq!(error.causes(), ["`one` holds it"]);
     faults.cut.store(true, Ordering::Relaxed);
-    let taken = two.lock(&graph, "two").await.unwrap();
+    let told = Mutex::new(Vec::new());
+    let tell = |holder: &str| told.lock().unwrap().push(holder.to_owned());
+    let taken = two.lock(&graph, "two", &tell).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), ["one"]);
     faults.cut.store(false, Ordering::Relaxed);
 
     let writes = faults.writes.load(Ordering::Relaxed);
@@ -147,7 +150,7 @@ async fn kinds_are_asked_for_once_and_again_when_one_is_new() {
     let access = Access::Kubeconfig(Box::new(access));
     let target = ClusterTarget::new(access, graph.platform.clone(), &name);
     let cx = context(&target, &graph);
-    let _lock = target.lock(&graph, "one").await.unwrap();
+    let _lock = target.lock(&graph, "one", &|_| {}).await.unwrap();
     let provider = target.provider();
     let wanted: Vec<&Resource> = graph.resources().collect();
     let before = discoveries(&name);

@@ -1,7 +1,5 @@
 //! The right to change a platform.
 
-use std::time::Duration;
-
 use mlops_core::{Event, EventSink, Result};
 use mlops_k8s::LeaseGuard;
 use mlops_k8s::target::ClusterTarget;
@@ -9,9 +7,6 @@ use mlops_local::PlatformLock;
 
 use super::Session;
 use super::cluster_models::{ClusterModels, SERVED};
-
-/// Longer than a Lease that is free takes.
-const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Held while a platform is changed: here, and where it is.
 pub(super) struct Lock {
@@ -50,7 +45,11 @@ impl Session {
                 // What a run of this folder held that was killed is free for the next one here at once.
                 let new = || mlops_k8s::holder_name(&self.user);
                 let holder = self.target.holder(&here, new)?;
-                let lease = self.lock_there(cluster, &holder, events).await?;
+                let tell = |holder: &str| {
+                    let holder = holder.to_owned();
+                    events.emit(Event::Locked { holder });
+                };
+                let lease = cluster.lock(&self.graph, &holder, &tell).await?;
                 self.take_back_models(cluster).await?;
                 Some(lease)
             }
@@ -68,24 +67,5 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// Takes the Lease; when it does not come at once, `events` is told who has it.
-    async fn lock_there(
-        &self,
-        cluster: &ClusterTarget,
-        holder: &str,
-        events: &EventSink,
-    ) -> Result<LeaseGuard> {
-        let mut taking = std::pin::pin!(cluster.lock(&self.graph, holder));
-        if let Ok(taken) = tokio::time::timeout(AT_ONCE, &mut taking).await {
-            return taken;
-        }
-        // A server that does not answer is the business of whoever takes the Lease.
-        let found = cluster.lock_holder().await.unwrap_or_default();
-        if let Some(other) = found.filter(|found| found != holder) {
-            events.emit(Event::Locked { holder: other });
-        }
-        taking.await
     }
 }

@@ -131,8 +131,8 @@ fn missing_secret<'s>(scene: &'s Scene<'_>, code: CauseCode) -> Option<&'s str> 
         return None;
     }
     let named = scene.object.list("/spec/imagePullSecrets");
-    let mut names = named.iter().map(|secret| text(secret, "/name"));
-    names.find(|name| scene.facts.is_absent("Secret", name))
+    let mut secrets = named.iter().map(|secret| text(secret, "/name"));
+    secrets.find(|name| scene.facts.is_absent("Secret", name))
 }
 
 /// Pull secrets that the pod names, or that it names none.
