@@ -4,17 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::FutureExt as _;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Pod, Secret, Service as ClusterService, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service as ClusterService, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{DeleteParams, ListParams, LogParams};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watcher};
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt as _};
 use mlops_core::kubernetes::PLATFORM_LABEL;
 use mlops_core::{Error, ErrorKind, Result, SecretName, SecretText, Service};
@@ -23,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::ClusterTarget;
 use super::check_objects::{Frame, LABEL, NAME, to_addresses, to_any_api_server};
-use super::trouble::HOPELESS;
+use super::check_pod::{PATIENCE, ended_pod, hopeless, late, read, told};
 use crate::apply::{Applier, ApplyOptions, Outcome};
 use crate::error::wrap;
-use crate::explain::{Cause, CauseCode, ObjectRef, explain, explain_until};
+use crate::explain::ObjectRef;
 use crate::objects::{ObjectId, ObjectSet};
 use crate::wait::{WaitOptions, Waiter};
 
@@ -36,23 +32,19 @@ pub const FILES_AT: &str = "/etc/mlops";
 /// Where the pod finds the secrets that are handed in.
 pub const HANDED_AT: &str = "/run/mlops";
 
-/// How long a check may take, the start of its pod and the pull of its image included.
-const PATIENCE: Duration = Duration::from_mins(10);
-
 /// How long what a check made may take to go.
 const GOING: Duration = Duration::from_mins(1);
 
 /// Files of more bytes are refused before they are sent: a `ConfigMap` takes 1 MiB with all that is around them.
 const MOST_FILES: usize = 900 << 10;
 
-/// A log that is longer is no report.
-const MOST_LOG: i64 = 16 << 20;
-
 /// A check to be made by a pod of the cluster.
 #[derive(Debug, Clone)]
 pub struct CheckJob {
     /// The image, which has the program `mlops` on its path.
     pub image: String,
+    /// The Secrets of the namespace that let it be pulled.
+    pub pull_secrets: Vec<String>,
     /// The arguments of `mlops`.
     pub args: Vec<String>,
     /// Text by path below [`FILES_AT`]. Anybody who may read the namespace may read them.
@@ -267,141 +259,4 @@ async fn api_server(client: &Client) -> Vec<Value> {
         rules.push(to_any_api_server());
     }
     rules
-}
-
-/// The pod of the check, as soon as it has ended.
-async fn ended_pod(client: &Client, namespace: &str) -> Result<Pod> {
-    let doing = "watch the pod of the check";
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let ours = watcher::Config::default().labels(&format!("batch.kubernetes.io/job-name={NAME}"));
-    let mut seen = watcher(pods, ours)
-        .default_backoff()
-        .applied_objects()
-        .boxed();
-    while let Some(pod) = seen.next().await {
-        match pod {
-            Ok(pod) => {
-                let phase = pod
-                    .status
-                    .as_ref()
-                    .and_then(|status| status.phase.as_deref());
-                if matches!(phase, Some("Succeeded" | "Failed")) {
-                    return Ok(pod);
-                }
-            }
-            // It begins again by itself; only what no other attempt mends ends it.
-            Err(
-                watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error),
-            ) => {
-                let error = wrap(error, doing);
-                if matches!(
-                    error.kind(),
-                    ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::NotFound
-                ) {
-                    return Err(error);
-                }
-            }
-            Err(error) => tracing::debug!(%error, "the watch of the check's pod failed"),
-        }
-    }
-    Err(Error::new(ErrorKind::Failed, doing).with_source("the watch ended"))
-}
-
-/// How long a cause must last until it is given up: short for one that no waiting heals, which once may be a moment
-/// between two writes of a controller; longer for one that may pass. `None` for what only takes its time.
-fn lasts(code: CauseCode) -> Option<Duration> {
-    if HOPELESS.contains(&code) {
-        return Some(Duration::from_secs(2));
-    }
-    let may_pass = [
-        CauseCode::ImagePullFailed,
-        CauseCode::RegistryUnreachable,
-        CauseCode::ContainerConfigWrong,
-    ];
-    may_pass.contains(&code).then_some(Duration::from_secs(30))
-}
-
-/// Ends with a cause that lasts.
-async fn hopeless(client: &Client, subject: &ObjectRef) -> Cause {
-    let mut before = None;
-    loop {
-        let seen = explain_until(client, subject, PATIENCE, |explanation| {
-            let cause = explanation.cause.as_ref();
-            cause.is_some_and(|cause| lasts(cause.code).is_some())
-        });
-        let cause = match seen.await {
-            Ok(explanation) => explanation.cause,
-            Err(_) => None,
-        };
-        let code = cause.as_ref().map(|cause| cause.code);
-        match cause {
-            Some(cause) if before == code => return cause,
-            _ => before = code,
-        }
-        let pause = code.and_then(lasts).unwrap_or(Duration::from_secs(5));
-        tokio::time::sleep(pause).await;
-    }
-}
-
-fn told(cause: &Cause) -> Error {
-    let (subject, message, code) = (&cause.subject, &cause.message, cause.code);
-    let hint = if code.as_str().starts_with("image-") || code == CauseCode::RegistryUnreachable {
-        format!(
-            "{}; `images` in the platform file names another image that has `mlops`",
-            cause.remedy
-        )
-    } else {
-        cause.remedy.clone()
-    };
-    Error::new(ErrorKind::Failed, "start the check in the cluster")
-        .with_source(format!("{subject}: {message} ({code})"))
-        .with_hint(hint)
-}
-
-/// The error of a check that took too long, with the first cause that can be found.
-async fn late(client: &Client, subject: &ObjectRef) -> Error {
-    let doing = "check from inside the cluster";
-    let within = format!("it did not end within {} s", PATIENCE.as_secs());
-    let cause = explain(client, subject).await.ok();
-    let cause = cause.and_then(|explanation| explanation.cause);
-    let error = Error::new(ErrorKind::Timeout, doing);
-    match cause {
-        Some(cause) => error
-            .with_source(format!(
-                "{within}: {}: {} ({})",
-                cause.subject, cause.message, cause.code
-            ))
-            .with_hint(cause.remedy),
-        None => error.with_source(within),
-    }
-}
-
-/// What the pod printed; an error with its cause when it did not end by itself.
-async fn read(client: &Client, namespace: &str, subject: &ObjectRef, pod: &Pod) -> Result<Ended> {
-    let statuses = pod.status.iter();
-    let mut statuses = statuses.flat_map(|status| status.container_statuses.iter().flatten());
-    let ended = statuses.find_map(|status| status.state.as_ref()?.terminated.clone());
-    let ended = ended.filter(|ended| {
-        let reason = ended.reason.as_deref().unwrap_or_default();
-        matches!(reason, "Completed" | "Error")
-    });
-    let Some(ended) = ended else {
-        let explanation = explain(client, subject).await?;
-        return Err(match explanation.cause {
-            Some(cause) => told(&cause),
-            None => Error::new(ErrorKind::Failed, "check from inside the cluster")
-                .with_source(format!("the pod {} was ended", pod.name_any())),
-        });
-    };
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let options = LogParams {
-        limit_bytes: Some(MOST_LOG),
-        ..LogParams::default()
-    };
-    let log = pods.logs(&pod.name_any(), &options).await;
-    let log = log.map_err(|error| wrap(error, "read what the check printed"))?;
-    Ok(Ended {
-        log,
-        code: ended.exit_code,
-    })
 }

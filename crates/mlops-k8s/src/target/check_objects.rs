@@ -161,6 +161,9 @@ impl Frame<'_> {
             let secret = json!({ "secretName": NAME, "defaultMode": 288 });
             volumes.push(json!({ "name": "handed", "secret": secret }));
         }
+        let pull: Vec<Value> = { self.job.pull_secrets.iter() }
+            .map(|name| json!({ "name": name }))
+            .collect();
         let command: Vec<&str> = std::iter::once("mlops")
             .chain(self.job.args.iter().map(String::as_str))
             .collect();
@@ -174,6 +177,7 @@ impl Frame<'_> {
                 "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
                 "seccompProfile": { "type": "RuntimeDefault" },
             },
+            "imagePullSecrets": pull,
             "containers": [{
                 "name": "check",
                 "image": self.job.image,
@@ -253,6 +257,7 @@ mod tests {
         let service = |json: Value| serde_json::from_value(json).unwrap();
         CheckJob {
             image: "localhost/mlops:1".to_owned(),
+            pull_secrets: vec!["registry".to_owned()],
             args: vec!["check".to_owned()],
             files: [
                 ("platform.yaml".to_owned(), "name: demo".to_owned()),

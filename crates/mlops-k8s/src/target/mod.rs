@@ -2,6 +2,7 @@
 
 mod check;
 mod check_objects;
+mod check_pod;
 mod connection;
 mod endpoints;
 mod kinds;

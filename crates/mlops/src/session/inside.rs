@@ -118,6 +118,7 @@ impl Session {
             .ok_or_else(|| Error::new(ErrorKind::NotFound, "find the image of `mlops`"))?;
         Ok(CheckJob {
             image: tools.used.to_string(),
+            pull_secrets: self.pull_secrets.clone(),
             args: check.args,
             files: check.files,
             reads,

@@ -92,6 +92,8 @@ pub struct Session {
     mapped_images: Vec<UsedImage>,
     /// The image of this program itself; of a cluster only.
     tools: Option<UsedImage>,
+    /// The Secrets that let images be pulled; of a cluster only.
+    pull_secrets: Vec<String>,
     /// Who runs this, for others that wait.
     user: String,
 }
@@ -155,6 +157,10 @@ impl Session {
             network: options.network,
             mapped_images,
             tools,
+            pull_secrets: {
+                let names = &platform.cluster.image_pull_secrets;
+                names.iter().map(ToString::to_string).collect()
+            },
             user,
         })
     }

@@ -1,0 +1,165 @@
+//! The pod of a check: its end, why it does not come, and what it printed.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use mlops_core::{Error, ErrorKind, Result};
+
+use super::check::Ended;
+use super::check_objects::NAME;
+use super::trouble::HOPELESS;
+use crate::error::wrap;
+use crate::explain::{Cause, CauseCode, ObjectRef, explain, explain_until};
+
+/// How long a check may take, the start of its pod and the pull of its image included.
+pub(super) const PATIENCE: Duration = Duration::from_mins(10);
+
+/// A log that is longer is no report.
+const MOST_LOG: i64 = 16 << 20;
+
+/// The pod of the check, as soon as it has ended.
+pub(super) async fn ended_pod(client: &Client, namespace: &str) -> Result<Pod> {
+    let doing = "watch the pod of the check";
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let ours = watcher::Config::default().labels(&format!("batch.kubernetes.io/job-name={NAME}"));
+    let mut seen = watcher(pods, ours)
+        .default_backoff()
+        .applied_objects()
+        .boxed();
+    while let Some(pod) = seen.next().await {
+        match pod {
+            Ok(pod) => {
+                let phase = pod
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.phase.as_deref());
+                if matches!(phase, Some("Succeeded" | "Failed")) {
+                    return Ok(pod);
+                }
+            }
+            // It begins again by itself; only what no other attempt mends ends it.
+            Err(
+                watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error),
+            ) => {
+                let error = wrap(error, doing);
+                if matches!(
+                    error.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::NotFound
+                ) {
+                    return Err(error);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the watch of the check's pod failed"),
+        }
+    }
+    Err(Error::new(ErrorKind::Failed, doing).with_source("the watch ended"))
+}
+
+/// How long a cause must last until it is given up: short for one that no waiting heals, which once may be a moment
+/// between two writes of a controller; longer for one that may pass. `None` for what only takes its time.
+fn lasts(code: CauseCode) -> Option<Duration> {
+    if HOPELESS.contains(&code) {
+        return Some(Duration::from_secs(2));
+    }
+    let may_pass = [
+        CauseCode::ImagePullFailed,
+        CauseCode::RegistryUnreachable,
+        CauseCode::ContainerConfigWrong,
+    ];
+    may_pass.contains(&code).then_some(Duration::from_secs(30))
+}
+
+/// Ends with a cause that lasts.
+pub(super) async fn hopeless(client: &Client, subject: &ObjectRef) -> Cause {
+    let mut before = None;
+    loop {
+        let seen = explain_until(client, subject, PATIENCE, |explanation| {
+            let cause = explanation.cause.as_ref();
+            cause.is_some_and(|cause| lasts(cause.code).is_some())
+        });
+        let cause = match seen.await {
+            Ok(explanation) => explanation.cause,
+            Err(_) => None,
+        };
+        let code = cause.as_ref().map(|cause| cause.code);
+        match cause {
+            Some(cause) if before == code => return cause,
+            _ => before = code,
+        }
+        let pause = code.and_then(lasts).unwrap_or(Duration::from_secs(5));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+pub(super) fn told(cause: &Cause) -> Error {
+    let (subject, message, code) = (&cause.subject, &cause.message, cause.code);
+    let hint = if code.as_str().starts_with("image-") || code == CauseCode::RegistryUnreachable {
+        format!(
+            "{}; `images` in the platform file names another image that has `mlops`",
+            cause.remedy
+        )
+    } else {
+        cause.remedy.clone()
+    };
+    Error::new(ErrorKind::Failed, "start the check in the cluster")
+        .with_source(format!("{subject}: {message} ({code})"))
+        .with_hint(hint)
+}
+
+/// The error of a check that took too long, with the first cause that can be found.
+pub(super) async fn late(client: &Client, subject: &ObjectRef) -> Error {
+    let doing = "check from inside the cluster";
+    let within = format!("it did not end within {} s", PATIENCE.as_secs());
+    let cause = explain(client, subject).await.ok();
+    let cause = cause.and_then(|explanation| explanation.cause);
+    let error = Error::new(ErrorKind::Timeout, doing);
+    match cause {
+        Some(cause) => error
+            .with_source(format!(
+                "{within}: {}: {} ({})",
+                cause.subject, cause.message, cause.code
+            ))
+            .with_hint(cause.remedy),
+        None => error.with_source(within),
+    }
+}
+
+/// What the pod printed; an error with its cause when it did not end by itself.
+pub(super) async fn read(
+    client: &Client,
+    namespace: &str,
+    subject: &ObjectRef,
+    pod: &Pod,
+) -> Result<Ended> {
+    let statuses = pod.status.iter();
+    let mut statuses = statuses.flat_map(|status| status.container_statuses.iter().flatten());
+    let ended = statuses.find_map(|status| status.state.as_ref()?.terminated.clone());
+    let ended = ended.filter(|ended| {
+        let reason = ended.reason.as_deref().unwrap_or_default();
+        matches!(reason, "Completed" | "Error")
+    });
+    let Some(ended) = ended else {
+        let explanation = explain(client, subject).await?;
+        return Err(match explanation.cause {
+            Some(cause) => told(&cause),
+            None => Error::new(ErrorKind::Failed, "check from inside the cluster")
+                .with_source(format!("the pod {} was ended", pod.name_any())),
+        });
+    };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let options = LogParams {
+        limit_bytes: Some(MOST_LOG),
+        ..LogParams::default()
+    };
+    let log = pods.logs(&pod.name_any(), &options).await;
+    let log = log.map_err(|error| wrap(error, "read what the check printed"))?;
+    Ok(Ended {
+        log,
+        code: ended.exit_code,
+    })
+}
