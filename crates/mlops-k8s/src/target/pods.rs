@@ -15,7 +15,7 @@ use crate::wait::{WaitOptions, Waiter};
 /// Which pods are waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
-    /// All: whatever they belong to runs none.
+    /// All that run: whatever they belong to runs none. Those of a Job that is done stay.
     All,
     /// Those that somebody has removed.
     Leaving,
@@ -29,8 +29,12 @@ pub(super) async fn until_gone(
     which: Which,
 ) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let mut wanted = ListParams::default().labels(labels);
+    if which == Which::All {
+        wanted = wanted.fields("status.phase!=Succeeded,status.phase!=Failed");
+    }
     let found = pods
-        .list_metadata(&ListParams::default().labels(labels))
+        .list_metadata(&wanted)
         .await
         .map_err(|error| wrap(error, format!("look for the pods of `{labels}`")))?;
     let there = found
