@@ -28,6 +28,9 @@ pub(crate) struct TestArguments {
 /// The module with the tests of a whole platform, which wait for servers most of the time.
 const WHOLE_PLATFORM: &str = "whole_platform::";
 
+/// Those of them whose platform is on a node.
+const ON_NODE: &str = "whole_platform::cluster";
+
 /// Of the whole workspace, the documentation's examples come first. Then the tests of a whole platform run beside all
 /// others, and their output comes last: so the closing lines are always those of a test program that ran something.
 /// Nothing is printed after them.
@@ -59,13 +62,22 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
     // A person who names tests waits for those alone.
     let beside = if arguments.filters.is_empty() {
         command.args(["--", "--skip", WHOLE_PLATFORM]);
-        let program = with_node(whole_platform(&needs)?);
-        Some(Beside::start(program)?)
+        let program = whole_platform()?;
+        // On this machine one at a time; of those on a node some wait for their turn on it, and some have their own.
+        let here = ["--test-threads=1", WHOLE_PLATFORM, "--skip", ON_NODE];
+        let there = ["--test-threads=4", ON_NODE];
+        let run = |arguments: &[&str]| {
+            let mut command = program.command(&needs);
+            command.args(arguments);
+            Beside::start(with_node(command))
+        };
+        say("the tests of a whole platform run beside the others; their output comes last");
+        vec![run(&here)?, run(&there)?]
     } else {
-        None
+        Vec::new()
     };
     let mut ends = vec![examples, status(&mut with_node(command))?];
-    if let Some(beside) = beside {
+    for beside in beside {
         ends.push(beside.end()?);
     }
     let failed = ends.into_iter().find(|ended| !ended.success());
@@ -90,8 +102,26 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// The test program of the command, told to run the tests of a whole platform. Builds all tests.
-fn whole_platform(needs: &Needs) -> Result<Command> {
+/// The test program of the command.
+struct Program {
+    path: PathBuf,
+    package: PathBuf,
+}
+
+impl Program {
+    /// As Cargo would run it.
+    fn command(&self, needs: &Needs) -> Command {
+        let mut command = Command::new(&self.path);
+        command
+            .env("CARGO_MANIFEST_DIR", &self.package)
+            .current_dir(&self.package)
+            .envs(needs.variables());
+        command
+    }
+}
+
+/// The program with the tests of a whole platform. Builds all tests.
+fn whole_platform() -> Result<Program> {
     let mut build = cargo([
         "test",
         "--no-run",
@@ -100,7 +130,7 @@ fn whole_platform(needs: &Needs) -> Result<Command> {
     let text = capture(build.args(ALL))?;
     let package = root().join("bins/mlops");
     let manifest = package.join("Cargo.toml");
-    let program = text
+    let path = text
         .lines()
         .filter_map(|line| serde_json::from_str::<Built>(line).ok())
         .filter(|built| built.manifest_path == manifest)
@@ -108,17 +138,9 @@ fn whole_platform(needs: &Needs) -> Result<Command> {
             let target = built.target.as_ref();
             target.is_some_and(|target| target.name == "it" && target.kind == ["test"])
         })
-        .find_map(|built| built.executable);
-    let mut command =
-        Command::new(program.context("Cargo did not build the tests of the command")?);
-    command
-        .arg(WHOLE_PLATFORM)
-        // Most of them wait for their turn: on this machine, or on the node.
-        .arg("--test-threads=4")
-        .env("CARGO_MANIFEST_DIR", &package)
-        .current_dir(&package)
-        .envs(needs.variables());
-    Ok(command)
+        .find_map(|built| built.executable)
+        .context("Cargo did not build the tests of the command")?;
+    Ok(Program { path, package })
 }
 
 /// A test program that runs beside others; what it prints is kept until its end.
@@ -130,7 +152,6 @@ struct Beside {
 impl Beside {
     fn start(mut command: Command) -> Result<Self> {
         let output = tempfile::tempfile()?;
-        say("the tests of a whole platform run beside the others; their output comes last");
         let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

@@ -19,7 +19,7 @@ use super::object::{found_spec, object_of, stranger};
 use super::trouble::{explained, hopeless};
 use super::workload::{is_down, scale_up};
 use super::{Connection, pods, store};
-use crate::apply::{Applier, ApplyOptions, Outcome};
+use crate::apply::{Applier, ApplyOptions, Outcome, Prepared};
 use crate::discovery::{Kinds, Lookup, Scope, brings_kinds};
 use crate::error::wrap;
 use crate::objects::{GroupKind, ObjectId, ObjectSet};
@@ -115,6 +115,8 @@ impl ObjectProvider {
             (Finding::Unknown(failure), _) | (_, plan::Action::Unknown { failure }) => {
                 return Observed::Unknown(failure.clone());
             }
+            // What is on its way out is there no more; who writes it waits until it is gone.
+            (Finding::Found(live), _) if is_leaving(live.json()) => return Observed::Absent,
             (Finding::Found(live), _) => live.json(),
             _ => return Observed::Absent,
         };
@@ -144,6 +146,31 @@ impl ObjectProvider {
         })
     }
 
+    /// A plan for one object; while it is on its way out, nothing can be planned for it.
+    async fn prepare(
+        &self,
+        applier: &Applier,
+        set: &ObjectSet,
+        options: &ApplyOptions,
+        client: &Client,
+    ) -> Result<Prepared> {
+        let prepared = applier.prepare(set, &options.plan).await?;
+        let going: Vec<ObjectId> = { prepared.plan().changes.iter() }
+            .map(|change| change.id.clone())
+            .filter(|id| match prepared.observation().find(id) {
+                Finding::Found(live) => is_leaving(live.json()),
+                _ => false,
+            })
+            .collect();
+        if going.is_empty() {
+            return Ok(prepared);
+        }
+        self.waiter(client.clone())
+            .wait_until_gone(&going, &WaitOptions::new(PATIENCE), &|_| {})
+            .await?;
+        applier.prepare(set, &options.plan).await
+    }
+
     async fn write(&self, resource: &Resource, action: &Action, cx: &Context) -> Result<()> {
         let client = self.connection.client().await?;
         let doing = || format!("write `{}`", resource.id);
@@ -162,7 +189,7 @@ impl ObjectProvider {
             plan: options(contested),
             needs_within: PATIENCE,
         };
-        let prepared = applier.prepare(&set, &options.plan).await?;
+        let prepared = self.prepare(&applier, &set, &options, &client).await?;
         let id = match prepared.plan().changes.first() {
             Some(change) => change.id.clone(),
             None => return Ok(()),
@@ -266,6 +293,11 @@ impl ObjectProvider {
         }
         Ok(false)
     }
+}
+
+/// Whether somebody has removed an object that is still there.
+fn is_leaving(json: &Value) -> bool {
+    json.pointer("/metadata/deletionTimestamp").is_some()
 }
 
 #[async_trait]
