@@ -93,11 +93,11 @@ impl<'a> Cluster<'a> {
         let output = process.0.stdout.take().context("no output of the server")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
-        let served = serde_json::from_str(&line).context("the API server did not start")?;
+        let described = serde_json::from_str(&line).context("the API server did not start")?;
         Ok(Self {
             load,
             _server: process,
-            served,
+            served: described,
             folder: open_folder()?,
             namespaces: Cell::new(0),
         })

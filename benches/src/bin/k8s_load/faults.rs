@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{Place, create};
 
 /// How long a fault may take to show.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Reasons of a container that waits and may yet start.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
