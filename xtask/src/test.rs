@@ -31,9 +31,10 @@ const WHOLE_PLATFORM: &str = "whole_platform::";
 /// Those of them whose platform is on a node.
 const ON_NODE: &str = "whole_platform::cluster";
 
-/// Of the whole workspace, the documentation's examples come first. Then the tests of a whole platform run beside all
-/// others, and their output comes last: so the closing lines are always those of a test program that ran something.
-/// Nothing is printed after them.
+/// Of the whole workspace, the documentation's examples come first. The tests of a platform on a node run beside all
+/// others, those of a platform on this machine after them; more at once is more than two cores bear. The output of those
+/// beside comes last: so the closing lines are always those of a test program that ran something. Nothing is printed
+/// after them.
 ///
 /// Tests run the programs under `examples/`. Cargo makes them on its own only when no kind of target is chosen, and with
 /// `--all-targets` makes test programs of them; so they are built before.
@@ -58,28 +59,24 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
     if !examples.success() && !arguments.no_fail_fast {
         return Ok(code(examples));
     }
-    let mut command = cargo_test(&ALL, arguments, &needs);
+    let mut others = with_node(cargo_test(&ALL, arguments, &needs));
     // A person who names tests waits for those alone.
-    let beside = if arguments.filters.is_empty() {
-        command.args(["--", "--skip", WHOLE_PLATFORM]);
+    let ends = if arguments.filters.is_empty() {
         let program = whole_platform()?;
-        // On this machine one at a time; of those on a node some wait for their turn on it, and some have their own.
-        let here = ["--test-threads=1", WHOLE_PLATFORM, "--skip", ON_NODE];
-        let there = ["--test-threads=4", ON_NODE];
         let run = |arguments: &[&str]| {
-            let mut command = program.command(&needs);
+            let mut command = with_node(program.command(&needs));
             command.args(arguments);
-            Beside::start(with_node(command))
+            command
         };
-        say("the tests of a whole platform run beside the others; their output comes last");
-        vec![run(&here)?, run(&there)?]
+        say("the tests of a platform on a node run beside the others; their output comes last");
+        // Some wait for their turn on the shared node, some have a node of their own.
+        let on_node = Beside::start(run(&[ON_NODE, "--test-threads=4"]))?;
+        let others = status(others.args(["--", "--skip", WHOLE_PLATFORM]))?;
+        let here = status(&mut run(&[WHOLE_PLATFORM, "--skip", ON_NODE]))?;
+        vec![examples, others, here, on_node.end()?]
     } else {
-        Vec::new()
+        vec![examples, status(&mut others)?]
     };
-    let mut ends = vec![examples, status(&mut with_node(command))?];
-    for beside in beside {
-        ends.push(beside.end()?);
-    }
     let failed = ends.into_iter().find(|ended| !ended.success());
     Ok(failed.map_or(ExitCode::SUCCESS, code))
 }
