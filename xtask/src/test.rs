@@ -31,10 +31,9 @@ const WHOLE_PLATFORM: &str = "whole_platform::";
 /// Those of them whose platform is on a node.
 const ON_NODE: &str = "whole_platform::cluster";
 
-/// Of the whole workspace, the documentation's examples come first. The tests of a platform on a node run beside all
-/// others, those of a platform on this machine after them; more at once is more than two cores bear. The output of those
-/// beside comes last: so the closing lines are always those of a test program that ran something. Nothing is printed
-/// after them.
+/// Of the whole workspace, the documentation's examples come first, and the tests of whole platforms last: those on a
+/// node beside those on this machine, which is all that two cores bear. The output of those beside comes last: so the
+/// closing lines are always those of a test program that ran something. Nothing is printed after them.
 ///
 /// Tests run the programs under `examples/`. Cargo makes them on its own only when no kind of target is chosen, and with
 /// `--all-targets` makes test programs of them; so they are built before.
@@ -68,10 +67,12 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
             command.args(arguments);
             command
         };
-        say("the tests of a platform on a node run beside the others; their output comes last");
+        let others = status(others.args(["--", "--skip", WHOLE_PLATFORM]))?;
+        say(
+            "the tests of a platform on a node run beside those of one on this machine; their output comes last",
+        );
         // Some wait for their turn on the shared node, some have a node of their own.
         let on_node = Beside::start(run(&[ON_NODE, "--test-threads=4"]))?;
-        let others = status(others.args(["--", "--skip", WHOLE_PLATFORM]))?;
         let here = status(&mut run(&[WHOLE_PLATFORM, "--skip", ON_NODE]))?;
         vec![examples, others, here, on_node.end()?]
     } else {
