@@ -22,13 +22,6 @@ else
   done
 fi
 
-# Pods ask for little, and whatever else runs on the machine counts as much as all of them together unless this group
-# counts for more.
-for shares in /sys/fs/cgroup/cpu*/"$CGROUP"/cpu.shares; do
-  [ ! -f "$shares" ] || echo 4096 >"$shares"
-done
-[ ! -f "/sys/fs/cgroup/$CGROUP/cpu.weight" ] || echo 400 >"/sys/fs/cgroup/$CGROUP/cpu.weight"
-
 ip link set lo up
 tries=0
 until ip link show eth0 >/dev/null 2>&1; do
