@@ -12,13 +12,13 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt as _};
-use mlops_core::kubernetes::PLATFORM_LABEL;
+use mlops_core::kubernetes::{PLATFORM_LABEL, egress};
 use mlops_core::{Error, ErrorKind, Result, SecretName, SecretText, Service};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::ClusterTarget;
-use super::check_objects::{Frame, LABEL, NAME, to_addresses, to_any_api_server};
+use super::check_objects::{Frame, LABEL, NAME, to_any_api_server};
 use super::check_pod::{PATIENCE, ended_pod, hopeless, late, read, told};
 use crate::apply::{Applier, ApplyOptions, Outcome};
 use crate::error::wrap;
@@ -242,7 +242,7 @@ async fn api_server(client: &Client) -> Vec<Value> {
             (addresses, ports.collect::<Vec<i32>>())
         })
         .filter(|(addresses, ports)| !addresses.is_empty() && !ports.is_empty())
-        .map(|(addresses, ports)| to_addresses(&addresses, &ports))
+        .map(|(addresses, ports)| egress::to_addresses(&addresses, &ports))
         .collect();
     let spec = service.spec.unwrap_or_default();
     let addresses: Vec<IpAddr> = spec
@@ -253,7 +253,7 @@ async fn api_server(client: &Client) -> Vec<Value> {
         .collect();
     let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
     if !addresses.is_empty() && !ports.is_empty() {
-        rules.push(to_addresses(&addresses, &ports));
+        rules.push(egress::to_addresses(&addresses, &ports));
     }
     if rules.is_empty() {
         rules.push(to_any_api_server());

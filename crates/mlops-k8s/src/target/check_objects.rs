@@ -1,9 +1,7 @@
 //! The objects of a check from inside the cluster: a Job, and just what its pod may read and reach.
 
-use std::net::IpAddr;
-
-use mlops_core::kubernetes::PLATFORM_LABEL;
-use mlops_core::{PlatformName, Service};
+use mlops_core::PlatformName;
+use mlops_core::kubernetes::{PLATFORM_LABEL, egress};
 use serde_json::{Map, Value, json};
 
 use super::check::{CheckJob, FILES_AT, HANDED_AT};
@@ -97,8 +95,8 @@ impl Frame<'_> {
     /// What the pod may reach, and for each component that it reaches, that it may.
     fn policies(&self) -> Vec<Value> {
         let pod = json!({ "matchLabels": { PLATFORM_LABEL: self.platform, LABEL: "true" } });
-        let mut egress = vec![names()];
-        egress.extend(self.api_server.iter().cloned());
+        let mut rules = vec![egress::names()];
+        rules.extend(self.api_server.iter().cloned());
         let mut policies = Vec::new();
         let policy = |name: &str, spec: Value| {
             let spec = json!({ "spec": spec });
@@ -106,14 +104,14 @@ impl Frame<'_> {
         };
         for service in &self.job.reaches {
             let Some(component) = &service.component else {
-                egress.push(outside(service));
+                rules.push(egress::outside(service));
                 continue;
             };
             let to = json!({ "matchLabels": {
                 "app.kubernetes.io/name": component, "app.kubernetes.io/instance": self.platform,
             } });
             let ports = json!([{ "port": service.port, "protocol": "TCP" }]);
-            egress.push(json!({ "to": [{ "podSelector": to }], "ports": ports }));
+            rules.push(json!({ "to": [{ "podSelector": to }], "ports": ports }));
             policies.push(policy(
                 &format!("{NAME}-to-{}", service.name),
                 json!({
@@ -123,7 +121,7 @@ impl Frame<'_> {
             ));
         }
         let own = json!({
-            "podSelector": pod, "policyTypes": ["Ingress", "Egress"], "egress": egress,
+            "podSelector": pod, "policyTypes": ["Ingress", "Egress"], "egress": rules,
         });
         policies.push(policy(NAME, own));
         policies
@@ -204,41 +202,6 @@ fn file_key(index: usize) -> String {
     format!("file-{index}")
 }
 
-/// Asking for names: of any pod of the cluster, and of a node's own cache, which listens at a link-local address.
-fn names() -> Value {
-    json!({
-        "to": [
-            { "namespaceSelector": {} },
-            { "ipBlock": { "cidr": "169.254.0.0/16" } },
-        ],
-        "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }],
-    })
-}
-
-/// A server outside of the platform: one that is reached by name is allowed by its port alone.
-fn outside(service: &Service) -> Value {
-    let url = service.external.clone();
-    let endpoint = url.and_then(|url| mlops_core::Endpoint::new(url).ok());
-    let port = endpoint.as_ref().map(mlops_core::Endpoint::port);
-    let address = endpoint.and_then(|endpoint| endpoint.host().parse().ok());
-    match address {
-        Some(address) => to_addresses(&[address], &[port.unwrap_or_default().into()]),
-        None => json!({ "ports": [{ "port": port, "protocol": "TCP" }] }),
-    }
-}
-
-/// An egress rule for addresses and ports.
-pub(super) fn to_addresses(addresses: &[IpAddr], ports: &[i32]) -> Value {
-    let blocks = addresses.iter().map(|address| {
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        json!({ "ipBlock": { "cidr": format!("{address}/{bits}") } })
-    });
-    let ports = ports
-        .iter()
-        .map(|port| json!({ "port": port, "protocol": "TCP" }));
-    json!({ "to": blocks.collect::<Vec<_>>(), "ports": ports.collect::<Vec<_>>() })
-}
-
 /// An egress rule for an API server that nobody could say the address of: its usual ports, anywhere.
 pub(super) fn to_any_api_server() -> Value {
     json!({ "ports": [{ "port": 443, "protocol": "TCP" }, { "port": 6443, "protocol": "TCP" }] })
@@ -286,7 +249,10 @@ mod tests {
             namespace: "demo",
             platform: &platform,
             job,
-            api_server: vec![to_addresses(&["10.96.0.1".parse().unwrap()], &[443])],
+            api_server: vec![egress::to_addresses(
+                &["10.96.0.1".parse().unwrap()],
+                &[443],
+            )],
         };
         frame.objects()
     }
@@ -362,7 +328,7 @@ mod tests {
         );
         assert_eq!(
             egress[3],
-            to_addresses(&["10.1.2.3".parse().unwrap()], &[9000])
+            egress::to_addresses(&["10.1.2.3".parse().unwrap()], &[9000])
         );
     }
 

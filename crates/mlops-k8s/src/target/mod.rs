@@ -241,21 +241,6 @@ impl ClusterTarget {
         format!("mlops-{}", self.platform)
     }
 
-    /// Who has the right to change the platform now; `None` when nobody has.
-    ///
-    /// # Errors
-    ///
-    /// When the API server cannot be asked.
-    pub async fn lock_holder(&self) -> Result<Option<String>> {
-        let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
-            kube::Api::namespaced(self.client().await?, &self.namespace);
-        let found = leases.get_opt(&self.lease_name()).await;
-        let doing = || format!("look who changes platform `{}`", self.platform);
-        let found = found.map_err(|error| crate::error::wrap(error, doing()))?;
-        let holder = found.and_then(|lease| lease.spec?.holder_identity);
-        Ok(holder.filter(|holder| !holder.is_empty()))
-    }
-
     /// Whether the platform's namespace is there. One that is being removed is waited for.
     ///
     /// # Errors

@@ -116,7 +116,7 @@ impl ObjectProvider {
                 return Observed::Unknown(failure.clone());
             }
             // What is on its way out is there no more; who writes it waits until it is gone.
-            (Finding::Found(live), _) if is_leaving(live.json()) => return Observed::Absent,
+            (Finding::Found(live), _) if live.is_leaving() => return Observed::Absent,
             (Finding::Found(live), _) => live.json(),
             _ => return Observed::Absent,
         };
@@ -158,7 +158,7 @@ impl ObjectProvider {
         let going: Vec<ObjectId> = { prepared.plan().changes.iter() }
             .map(|change| change.id.clone())
             .filter(|id| match prepared.observation().find(id) {
-                Finding::Found(live) => is_leaving(live.json()),
+                Finding::Found(live) => live.is_leaving(),
                 _ => false,
             })
             .collect();
@@ -293,11 +293,6 @@ impl ObjectProvider {
         }
         Ok(false)
     }
-}
-
-/// Whether somebody has removed an object that is still there.
-fn is_leaving(json: &Value) -> bool {
-    json.pointer("/metadata/deletionTimestamp").is_some()
 }
 
 #[async_trait]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::ClusterTarget;
 use super::kinds::KINDS;
+use super::store::object_name;
 use crate::discovery::{Kinds, Lookup};
 use crate::objects::GroupKind;
 use crate::validate::{Rights, RightsOptions, rbac_for};
@@ -52,7 +53,7 @@ impl ClusterTarget {
         Ok(match resource.id.kind().as_str() {
             OBJECT => Some(resource.typed::<ObjectSpec>()?.object),
             SECRET => Some(secret(&resource.typed::<SecretSpec>()?.name)),
-            KEPT => Some(secret(&resource.id.name().replace('/', "."))),
+            KEPT => Some(secret(&object_name(&resource.id.name().parse()?))),
             _ => None,
         })
     }

@@ -2,8 +2,8 @@
 //! (<https://kubernetes.io/docs/concepts/services-networking/network-policies/>).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
+use mlops_core::kubernetes::egress;
 use mlops_core::{Binding, ComponentName, Resource, Service, ServiceName};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ impl Work<'_> {
                 let spec = json!({
                     "podSelector": { "matchLabels": self.frame(member.name()).selector(None) },
                     "policyTypes": ["Ingress", "Egress"],
-                    "egress": [names()],
+                    "egress": [egress::names()],
                 });
                 self.add_policy(member.name(), member.name().as_str(), &spec);
             }
@@ -68,7 +68,7 @@ impl Work<'_> {
         let from = pods(consumer);
         let Some(provider) = &found.component else {
             let spec = json!({
-                "podSelector": from, "policyTypes": ["Egress"], "egress": [outside(&found)],
+                "podSelector": from, "policyTypes": ["Egress"], "egress": [egress::outside(&found)],
             });
             return self.add_policy(consumer, &format!("{consumer}-to-{service}"), &spec);
         };
@@ -103,31 +103,4 @@ fn services_of(
             && provider.is_some_and(Option::is_some)
     };
     std::iter::once(binding.service.clone()).chain(facts.filter(is_the_providers))
-}
-
-/// Asking for names: of any pod of the cluster, and of a node's own cache, which listens at a link-local address.
-fn names() -> Value {
-    json!({
-        "to": [
-            { "namespaceSelector": {} },
-            { "ipBlock": { "cidr": "169.254.0.0/16" } },
-        ],
-        "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }],
-    })
-}
-
-/// A server outside of the platform. Policies know addresses and no names: one that is reached by name is allowed by
-/// its port alone.
-fn outside(service: &Service) -> Value {
-    let url = service.external.as_ref();
-    let endpoint = url.and_then(|url| mlops_core::Endpoint::new(url.clone()).ok());
-    let port = endpoint.as_ref().map(mlops_core::Endpoint::port);
-    let mut rule = json!({ "ports": [{ "port": port, "protocol": "TCP" }] });
-    let address = endpoint.and_then(|endpoint| endpoint.host().parse::<IpAddr>().ok());
-    if let (Some(address), Some(rule)) = (address, rule.as_object_mut()) {
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let block = json!([{ "ipBlock": { "cidr": format!("{address}/{bits}") } }]);
-        rule.insert("to".to_owned(), block);
-    }
-    rule
 }

@@ -1,5 +1,7 @@
 //! Objects of a Kubernetes cluster, as data: the specs of the kinds `kubernetes-object` and `kubernetes-secret`.
 
+pub mod egress;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
