@@ -70,12 +70,28 @@ fn failed(scene: &Scene<'_>) -> Option<Finding> {
         }
     }
     let exit_code = container.ended().map_or(0, |end| number(end, "/exitCode"));
-    Some(finding_with_state(
-        scene,
-        &container,
-        ordinary(&container, exit_code),
-        exit_code,
-    ))
+    let finding = if exit_code == KILLED && is_killed_by_kernel(&container) {
+        Finding::new("was killed, most likely for using more memory than its limit")
+            .with_code(CauseCode::OutOfMemory)
+    } else {
+        ordinary(&container, exit_code)
+    };
+    Some(finding_with_state(scene, &container, finding, exit_code))
+}
+
+/// The code of a program that SIGKILL ended.
+const KILLED: i64 = 137;
+
+/// Whether nobody but the kernel is known who kills this container: it has a limit of memory, no probe may end it, and
+/// its pod stays. The kubelet says `OOMKilled` only when it reads the kernel's word before the container is gone.
+fn is_killed_by_kernel(container: &Container<'_>) -> bool {
+    let Some(spec) = spec_of(container) else {
+        return false;
+    };
+    let probed = ["/livenessProbe", "/startupProbe"];
+    !text(spec, "/resources/limits/memory").is_empty()
+        && !probed.iter().any(|probe| spec.pointer(probe).is_some())
+        && !container.pod.has("/metadata/deletionTimestamp")
 }
 
 fn is_failing(scene: &Scene<'_>, container: &Container<'_>) -> bool {
@@ -165,22 +181,26 @@ fn finding_with_state(
     exit_code: i64,
 ) -> Finding {
     let log = scene.facts.log(scene.object, container.name());
-    let limit = (exit_code == 137).then(|| limit_of(container)).flatten();
+    let limit = (exit_code == KILLED).then(|| limit_of(container)).flatten();
     finding
         .with(container.end_evidence().or(Some(container.evidence())))
         .with(limit)
         .with(log)
 }
 
-fn limit_of(container: &Container<'_>) -> Option<super::Evidence> {
+/// What the pod asks for this container.
+fn spec_of<'a>(container: &Container<'a>) -> Option<&'a serde_json::Value> {
     let all = container
         .pod
         .list("/spec/containers")
         .iter()
         .chain(container.pod.list("/spec/initContainers"));
-    let spec = all
-        .into_iter()
-        .find(|spec| text(spec, "/name") == container.name())?;
+    all.into_iter()
+        .find(|spec| text(spec, "/name") == container.name())
+}
+
+fn limit_of(container: &Container<'_>) -> Option<super::Evidence> {
+    let spec = spec_of(container)?;
     let limit = text(spec, "/resources/limits/memory");
     (!limit.is_empty()).then(|| {
         container

@@ -297,6 +297,27 @@ fn an_event_of_an_earlier_pod_with_the_same_name_does_not_count() {
 }
 
 #[test]
+fn a_killed_container_with_a_limit_was_out_of_memory_unless_somebody_else_may_kill_it() {
+    let cause = |spec: Value| {
+        let ended = json!({ "terminated": { "reason": "Error", "exitCode": 137 } });
+        let status = json!({ "name": "web", "ready": false, "restartCount": 0, "state": ended });
+        let pod = pod(
+            json!({ "nodeName": "n", "containers": [spec] }),
+            json!({ "phase": "Failed", "containerStatuses": [status] }),
+        );
+        first(&judge(&facts("Pod", &[pod])))
+    };
+    let limits = json!({ "limits": { "memory": "32Mi" } });
+    assert_eq!(
+        cause(json!({ "name": "web", "resources": limits })),
+        CauseCode::OutOfMemory
+    );
+    assert_eq!(cause(json!({ "name": "web" })), CauseCode::ContainerFailed);
+    let probed = json!({ "name": "web", "resources": limits, "livenessProbe": {} });
+    assert_eq!(cause(probed), CauseCode::ContainerFailed);
+}
+
+#[test]
 fn what_is_ready_has_no_cause() {
     let ready =
         json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] });
