@@ -2,38 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use futures::FutureExt as _;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service as ClusterService, ServiceAccount};
+use k8s_openapi::api::core::v1::Service as ClusterService;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{DeleteParams, ListParams};
-use kube::{Api, Client, ResourceExt as _};
-use mlops_core::kubernetes::{PLATFORM_LABEL, egress};
+use kube::api::ListParams;
+use kube::{Api, Client};
+use mlops_core::kubernetes::egress;
 use mlops_core::{Error, ErrorKind, Result, SecretName, SecretText, Service};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::ClusterTarget;
-use super::check_objects::{Frame, LABEL, NAME, to_any_api_server};
+use super::check_objects::{Frame, NAME, to_any_api_server};
 use super::check_pod::{PATIENCE, ended_pod, hopeless, late, read, told};
 use crate::apply::{Applier, ApplyOptions, Outcome};
-use crate::error::wrap;
 use crate::explain::ObjectRef;
-use crate::objects::{ObjectId, ObjectSet};
-use crate::wait::{WaitOptions, Waiter};
+use crate::objects::ObjectSet;
 
 /// Where the pod finds its files.
 pub const FILES_AT: &str = "/etc/mlops";
 
 /// Where the pod finds the secrets that are handed in.
 pub const HANDED_AT: &str = "/run/mlops";
-
-/// How long what a check made may take to go.
-const GOING: Duration = Duration::from_mins(1);
 
 /// Files of more bytes are refused before they are sent: a `ConfigMap` takes 1 MiB with all that is around them.
 const MOST_FILES: usize = 900 << 10;
@@ -91,7 +82,7 @@ impl ClusterTarget {
         };
         let removed = self.remove_checks().await;
         let ended = ended?;
-        removed.map(|_| ended)
+        removed.map(|()| ended)
     }
 
     async fn run(&self, job: &CheckJob) -> Result<Ended> {
@@ -128,94 +119,6 @@ impl ClusterTarget {
             }
         };
         read(&client, self.namespace(), &subject, &pod).await
-    }
-
-    /// Removes what checks of the platform made, and waits until it is gone. Returns whether there was anything. Who may
-    /// not even look for roles has made none, and that they are not looked for is no error then.
-    ///
-    /// # Errors
-    ///
-    /// When something cannot be looked for, or does not go.
-    pub async fn remove_checks(&self) -> Result<bool> {
-        let client = self.client().await?;
-        let (namespace, labels) = (self.namespace(), self.check_labels());
-        // A Job that is removed so goes after its pods; the rest has nothing to wait for and is gone at once.
-        let after_pods = DeleteParams::foreground();
-        let jobs = delete_all::<Job>(&client, namespace, &labels, &after_pods)
-            .boxed()
-            .await?;
-        let at_once = DeleteParams::background();
-        let rest = futures::future::try_join_all([
-            delete_all::<Secret>(&client, namespace, &labels, &at_once).boxed(),
-            delete_all::<ConfigMap>(&client, namespace, &labels, &at_once).boxed(),
-            delete_all::<NetworkPolicy>(&client, namespace, &labels, &at_once).boxed(),
-            delete_all::<ServiceAccount>(&client, namespace, &labels, &at_once).boxed(),
-            allowed(delete_all::<RoleBinding>(
-                &client, namespace, &labels, &at_once,
-            ))
-            .boxed(),
-            allowed(delete_all::<Role>(&client, namespace, &labels, &at_once)).boxed(),
-        ])
-        .await?;
-        let gone: Vec<ObjectId> = jobs
-            .iter()
-            .map(|name| ObjectId::new("batch", "Job", Some(namespace), name))
-            .collect();
-        if !gone.is_empty() {
-            let options = WaitOptions::new(GOING);
-            let waiter = Waiter::new(client.clone());
-            waiter.wait_until_gone(&gone, &options, &|_| {}).await?;
-        }
-        let is_any = rest.iter().any(|names| !names.is_empty());
-        Ok(is_any || !jobs.is_empty())
-    }
-
-    fn check_labels(&self) -> String {
-        format!("{PLATFORM_LABEL}={},{LABEL}", self.platform)
-    }
-}
-
-/// Removes all of a kind with those labels; the names of what was there.
-async fn delete_all<K>(
-    client: &Client,
-    namespace: &str,
-    labels: &str,
-    how: &DeleteParams,
-) -> Result<Vec<String>>
-where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-{
-    let doing = || format!("remove what a check made ({})", K::kind(&()));
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let found = api
-        .list_metadata(&ListParams::default().labels(labels))
-        .await;
-    let found = found.map_err(|error| wrap(error, doing()))?;
-    let mut names = Vec::new();
-    for object in found.items {
-        let name = object.name_any();
-        let removed = api.delete(&name, how).await;
-        if let Err(error) = removed.map_err(|error| wrap(error, doing()))
-            && error.kind() != ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        names.push(name);
-    }
-    Ok(names)
-}
-
-/// What cannot be looked for for want of rights was not made with them.
-async fn allowed(names: impl Future<Output = Result<Vec<String>>>) -> Result<Vec<String>> {
-    match names.await {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            tracing::debug!(error = %error, "roles of checks are not looked for");
-            Ok(Vec::new())
-        }
-        result => result,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The cluster target of one platform: its objects, secrets and addresses in one namespace.
 
 mod check;
+mod check_left;
 mod check_objects;
 mod check_pod;
 mod connection;

@@ -79,7 +79,7 @@ impl Session {
     /// Takes away what a check from inside the cluster left when it was killed.
     pub(super) async fn forget_checks(&self) -> Result<()> {
         match &self.cluster {
-            Some(cluster) => cluster.remove_checks().await.map(drop),
+            Some(cluster) => cluster.remove_checks().await,
             None => Ok(()),
         }
     }

@@ -78,13 +78,15 @@ impl Session {
         let cancel = options.cancel;
         let prepare = async {
             // The lock of a cluster is an object in it, and who finds nothing to do writes nothing there.
-            if self.cluster.is_some()
+            if let Some(cluster) = &self.cluster
                 && let Ok(prepared) = self.engine.plan_once(&self.graph, &cx).await
                 && prepared.plan.is_empty()
+                && matches!(cluster.has_checks().await, Ok(false))
             {
                 return Ok((None, prepared));
             }
             let lock = self.lock(&events).await?;
+            self.forget_checks().await?;
             let prepared = self.engine.plan(&self.graph, &cx).await?;
             Ok::<_, Error>((Some(lock), prepared))
         };
