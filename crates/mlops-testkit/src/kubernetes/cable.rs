@@ -4,7 +4,7 @@
     reason = "a test without its server must fail, and say why"
 )]
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -40,20 +40,23 @@ impl Drop for Way {
 /// Two ends of a cable between the machine and the node: 10.67.N.1 here, 10.67.N.2 there.
 pub(super) struct Cable {
     number: u8,
+    /// Whoever holds it has the number: the cable itself comes later.
+    _claim: File,
 }
 
 impl Cable {
     /// A number that no other node of this machine has; numbers of ended ones are free again.
     pub(super) fn choose() -> Self {
-        let free = |number: &u8| !Path::new(&format!("/sys/class/net/mlops{number}")).exists();
-        // Two processes that choose at once should not choose the same.
-        let start = u8::try_from(std::process::id() % 200).unwrap_or(0);
-        let numbers =
-            (0..200).map(|step: u8| ((u16::from(start) + u16::from(step)) % 200) as u8 + 1);
-        match { numbers }.find(free) {
-            Some(number) => Self { number },
-            None => panic!("200 nodes run on this machine"),
-        }
+        let is_free = |number: u8| !Path::new(&format!("/sys/class/net/mlops{number}")).exists();
+        let claimed = |number: u8| is_free(number).then(|| claim(number)).flatten();
+        (1..=200)
+            .find_map(|number| {
+                Some(Self {
+                    number,
+                    _claim: claimed(number)?,
+                })
+            })
+            .unwrap_or_else(|| panic!("200 nodes run on this machine"))
     }
 
     pub(super) fn host(&self) -> String {
@@ -94,6 +97,13 @@ impl Cable {
     }
 }
 
+/// A lock that ends with its process.
+fn claim(number: u8) -> Option<File> {
+    let path = std::env::temp_dir().join(format!("mlops-cable-{number}.lock"));
+    let file = File::create(path).ok()?;
+    file.try_lock().is_ok().then_some(file)
+}
+
 fn ip(args: &[&str]) {
     match Command::new("ip").args(args).output() {
         Ok(output) if output.status.success() => {}
@@ -103,5 +113,16 @@ fn ip(args: &[&str]) {
             String::from_utf8_lossy(&output.stderr)
         ),
         Err(error) => panic!("cannot start ip (Debian: iproute2): {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_begin_at_once_have_cables_of_their_own() {
+        let (one, other) = (Cable::choose(), Cable::choose());
+        assert_ne!(one.name(), other.name());
     }
 }
