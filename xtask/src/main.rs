@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod built;
 mod cache;
 mod checks;
 mod needs;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::cache::Cache;
-use crate::shell::{capture, cargo, run, say};
+use crate::shell::{capture, run, say};
 
 /// Where the folder of PostgreSQL's server programs is (`postgres`, `initdb`).
 const POSTGRES: &str = "MLOPS_TEST_POSTGRES_BIN";
@@ -140,18 +140,7 @@ struct Prefetched {
 
 /// The interpreter of the environment that the program itself makes: the tests use what the users get.
 pub(crate) fn python() -> Result<PathBuf> {
-    let text = capture(&mut cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "mlops-bin",
-        "--bin",
-        "mlops",
-        "--",
-        "prefetch",
-        "--output",
-        "json",
-    ]))?;
+    let text = capture(crate::built::mlops()?.args(["prefetch", "--output", "json"]))?;
     interpreter(&text)
 }
 

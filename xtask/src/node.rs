@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::needs::{apt_get, is_root, python};
-use crate::shell::{cargo, root, run, say};
+use crate::shell::{root, run, say};
 
 /// The environment variable by which tests find a node that runs already.
 const NODE: &str = "MLOPS_TEST_NODE";
@@ -75,9 +75,9 @@ pub(crate) fn node(arguments: &NodeArguments) -> Result<()> {
 /// Has the system's programs installed, and those of Kubernetes built into the cache.
 pub(crate) fn build() -> Result<()> {
     install()?;
-    let mut build = example("build");
+    let mut build = crate::built::node()?;
     // The terminal's output belongs to the tests.
-    run(build.stdout(std::io::stderr()))
+    run(build.arg("build").stdout(std::io::stderr()))
 }
 
 fn install() -> Result<()> {
@@ -108,12 +108,6 @@ fn install() -> Result<()> {
     )
 }
 
-fn example(mode: &str) -> Command {
-    let mut command = cargo(["run", "--quiet", "--package", "mlops-testkit"]);
-    command.args(["--example", "node", "--", mode]);
-    command
-}
-
 /// A node that runs as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct RunningNode {
@@ -125,8 +119,8 @@ impl RunningNode {
     pub(crate) fn start() -> Result<Self> {
         say("starting a Kubernetes node for the tests");
         // Its input ends when this process does, however.
-        let mut command = example("run");
-        let (child, folder) = started(command.stdin(Stdio::piped()))?;
+        let mut command = crate::built::node()?;
+        let (child, folder) = started(command.arg("run").stdin(Stdio::piped()))?;
         Ok(Self { folder, child })
     }
 
@@ -246,10 +240,7 @@ fn up(with_images: bool) -> Result<()> {
         return Ok(());
     }
     build()?;
-    // Not through Cargo: the process that is remembered is the node's.
-    let folder = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |folder| root().join(folder));
-    let mut command = Command::new(folder.join("debug/examples/node"));
+    let mut command = crate::built::node()?;
     command
         .arg("stay")
         .stdin(Stdio::null())
@@ -282,8 +273,8 @@ fn images_for(node: &Path) -> Result<Command> {
     let python = python()?;
     // The interpreter is in `bin` of the environment.
     let environment = python.ancestors().nth(2).context("it has no folder")?;
-    let mut command = example("images");
-    command.arg(environment).env(NODE, node);
+    let mut command = crate::built::node()?;
+    command.arg("images").arg(environment).env(NODE, node);
     Ok(command)
 }
 

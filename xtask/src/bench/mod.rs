@@ -175,9 +175,7 @@ fn release(arguments: &BenchArguments, package: &str, kind: &str, name: &str) ->
         let mut build = cargo(["build", "--release", "--quiet", "--package", package]);
         run(build.args([kind, name]))?;
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |folder| root().join(folder));
-    Ok(target.join("release"))
+    Ok(crate::built::target().join("release"))
 }
 
 /// The version of our program, as it says it.
