@@ -147,11 +147,14 @@ fn any_kill_at_any_moment_is_survived() {
             known = None;
         }
         let victim = VICTIMS[random.random_range(0..VICTIMS.len())];
-        let delay = Duration::from_millis(random.random_range(0..6000));
-        println!("{moment}: kill {victim:?} after {delay:?}");
-        if known.is_some() && random.random_bool(0.5) {
+        let is_running = known.is_some() && random.random_bool(0.5);
+        if known.is_some() && !is_running {
             home.run(&["down"]).expect(0);
         }
+        // About as long as `up` takes.
+        let longest = if is_running { 600 } else { 6000 };
+        let delay = Duration::from_millis(random.random_range(0..longest));
+        println!("{moment}: kill {victim:?} after {delay:?}");
         strike(&home, victim, delay);
         let said = home.run(&["up", "--output", "json"]);
         assert_eq!(
