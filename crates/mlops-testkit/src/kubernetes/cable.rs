@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use mlops_test_cache::Cache;
+
 /// A way of the machine's network into a node.
 #[derive(Debug)]
 pub struct Way(Vec<String>);
@@ -99,7 +101,8 @@ impl Cable {
 
 /// A lock that ends with its process.
 fn claim(number: u8) -> Option<File> {
-    let path = std::env::temp_dir().join(format!("mlops-cable-{number}.lock"));
+    let path = Cache::of_user().ok()?.file(&format!("cable-{number}.lock"));
+    fs::create_dir_all(path.parent()?).ok()?;
     let file = File::create(path).ok()?;
     file.try_lock().is_ok().then_some(file)
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::programs::{make_once, recipe_of, run_go};
+use super::programs::{make_once, on_path, recipe_of, run_go};
 
 /// The program, and the last part of its package's name.
 const PROGRAM: &str = "cyclonus";
@@ -27,11 +27,7 @@ const RECIPE: [(&str, &str); 2] = [
 ///
 /// When it is not there and cannot be built.
 pub fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|folder| folder.join(PROGRAM))
-        .find(|path| path.is_file());
-    if let Some(found) = found {
+    if let Some(found) = on_path(PROGRAM) {
         return found;
     }
     let entry = format!("{PROGRAM}-{}", recipe_of(&RECIPE));

@@ -13,6 +13,7 @@ mod node;
 pub mod platform;
 pub(crate) mod programs;
 mod proxy;
+mod state;
 mod storage;
 pub mod tools;
 mod trouble;

@@ -53,16 +53,21 @@ const RECIPE: [(&str, &str); 3] = [
 /// Where the programs are.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    servers: PathBuf,
+    /// The folder of the servers; none when they are on `PATH`.
+    servers: Option<PathBuf>,
 }
 
 impl Programs {
     /// The path of `etcd`, `kube-apiserver` and so on.
     pub fn server(&self, name: &str) -> PathBuf {
-        self.servers.join(name)
+        match &self.servers {
+            Some(folder) => folder.join(name),
+            None => on_path(name).unwrap_or_else(|| PathBuf::from(name)),
+        }
     }
 
-    /// The path of `coredns`, `metrics-server` or `local-path-provisioner`, built when it is not there yet.
+    /// The path of `coredns`, `metrics-server` or `local-path-provisioner`: on `PATH`, else built when it is not in the
+    /// cache yet.
     ///
     /// # Panics
     ///
@@ -71,6 +76,9 @@ impl Programs {
         let Some((_, module)) = ADDONS.iter().find(|(known, _)| *known == name) else {
             panic!("`{name}` is no program of the node");
         };
+        if let Some(found) = on_path(name) {
+            return found;
+        }
         make_once(&version_folder(name, module), |staging| {
             let mut go = Command::new("go");
             go.args(["install", "-trimpath", "-ldflags", "-s -w", module])
@@ -82,12 +90,21 @@ impl Programs {
     }
 }
 
+/// A program on `PATH`.
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
 fn version_folder(name: &str, module: &str) -> String {
     let version = module.rsplit('@').next().unwrap_or_default();
     format!("{name}-{}", version.trim_start_matches('v'))
 }
 
-/// The programs: in the folder that `KUBEBUILDER_ASSETS` names, in the cache, else built into the cache by Go.
+/// The programs: in the folder that `KUBEBUILDER_ASSETS` names, on `PATH` when all of them are, in the cache, else built
+/// into the cache by Go.
 ///
 /// # Panics
 ///
@@ -97,11 +114,16 @@ pub fn programs() -> &'static Programs {
     FOUND.get_or_init(|| {
         let named = std::env::var_os(ASSETS).map(PathBuf::from);
         if let Some(folder) = named.filter(|folder| folder.join("kube-apiserver").is_file()) {
-            return Programs { servers: folder };
+            return Programs {
+                servers: Some(folder),
+            };
+        }
+        if SERVERS.iter().all(|name| on_path(name).is_some()) {
+            return Programs { servers: None };
         }
         let entry = format!("kubernetes-{VERSION}-{}", recipe_of(&RECIPE));
         Programs {
-            servers: make_once(&entry, build),
+            servers: Some(make_once(&entry, build)),
         }
     })
 }
