@@ -273,8 +273,9 @@ fn images_for(node: &Path) -> Result<Command> {
     let python = python()?;
     // The interpreter is in `bin` of the environment.
     let environment = python.ancestors().nth(2).context("it has no folder")?;
-    let mut command = crate::built::node()?;
+    let (mut command, mlops) = (crate::built::node()?, crate::built::mlops()?);
     command.arg("images").arg(environment).env(NODE, node);
+    command.arg(mlops.get_program());
     Ok(command)
 }
 
