@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use mlops_testkit::kubernetes::TestNode;
 use serde_json::Value;
 
 /// One platform at a time on this machine.
@@ -16,6 +17,8 @@ static TURN_ON_NODE: Mutex<()> = Mutex::new(());
 /// A folder for a user's data with the command's settings; whatever runs in it is stopped at the end.
 pub(crate) struct Home {
     pub(crate) folder: tempfile::TempDir,
+    /// Where the platform is, unless it is on this machine.
+    node: Option<&'static TestNode>,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
@@ -76,21 +79,21 @@ impl Home {
     /// Waits for its turn and makes the folder, which other users may look into: PostgreSQL runs as one of them.
     pub(crate) fn new() -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::with_turn(Some(turn))
+        Self::with(Some(turn), None)
     }
 
     /// Waits for its turn on the shared node.
     pub(crate) fn on_node() -> Self {
         let turn = TURN_ON_NODE.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::with_turn(Some(turn))
+        Self::with(Some(turn), Some(TestNode::shared()))
     }
 
     /// One for a small platform that is elsewhere: it waits for nobody.
-    pub(crate) fn of_cluster() -> Self {
-        Self::with_turn(None)
+    pub(crate) fn of_cluster(node: &'static TestNode) -> Self {
+        Self::with(None, Some(node))
     }
 
-    fn with_turn(turn: Option<MutexGuard<'static, ()>>) -> Self {
+    fn with(turn: Option<MutexGuard<'static, ()>>, node: Option<&'static TestNode>) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::Builder::new()
             .prefix("mlops-test-")
@@ -99,6 +102,7 @@ impl Home {
             .unwrap();
         Self {
             folder,
+            node,
             _turn: turn,
         }
     }
@@ -160,6 +164,9 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
+        if let Some(node) = self.node.filter(|_| std::thread::panicking()) {
+            println!("{}", node.state());
+        }
         let _stopped = self.command(&["down"]).output();
         // What a failed test left is ended by its number, never by its name.
         for (pid, _) in self.processes() {

@@ -123,7 +123,7 @@ const PAGES: &str =
 impl Site {
     /// A platform that is not there yet, in a namespace of its own.
     fn new(name: &str, kubeconfig: &str, content: &str) -> Self {
-        let home = Home::of_cluster();
+        let home = Home::of_cluster(node());
         let site = Self {
             name: name.to_owned(),
             home,
