@@ -24,6 +24,7 @@ mod preflight;
 mod reach_on_node;
 mod support;
 mod target_lease;
+mod target_trouble;
 mod tls_server;
 mod trouble;
 mod validate_corpus;
