@@ -21,6 +21,7 @@ mod lease_holding;
 mod least_rights;
 mod plan_found;
 mod preflight;
+mod preflight_offers;
 mod reach_on_node;
 mod support;
 mod target_lease;
