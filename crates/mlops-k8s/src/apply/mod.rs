@@ -1,5 +1,6 @@
 //! Making it so: server-side apply of a whole set, ordered by need.
 
+mod guards;
 mod lock;
 mod needs;
 mod parent;

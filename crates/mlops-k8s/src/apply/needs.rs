@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
+use super::guards::add_guards;
 use crate::objects::{GroupKind, ObjectId, Wanted};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
+/// The indexes of what must be written before an object.
+pub(super) type Needs = BTreeSet<usize>;
+
 /// For each object, by index, those of the others that must be written before.
 ///
-/// Order by need and not by kind: what needs nothing starts at once. All edges lead to kinds that come earlier in a
-/// fixed order, so there is no cycle.
-pub(super) fn needs(wanted: &[&Wanted]) -> Vec<BTreeSet<usize>> {
+/// Order by need and not by kind: what needs nothing starts at once. All edges of one object's own needs lead to kinds
+/// that come earlier in a fixed order, and those to webhooks are added where they close no circle, so there is none.
+pub(super) fn needs(wanted: &[&Wanted]) -> Vec<Needs> {
     let index = Index::of(wanted);
-    wanted
+    let mut needs: Vec<Needs> = wanted
         .iter()
         .enumerate()
         .map(|(own, object)| {
@@ -25,7 +29,9 @@ pub(super) fn needs(wanted: &[&Wanted]) -> Vec<BTreeSet<usize>> {
             found.remove(&own);
             found
         })
-        .collect()
+        .collect();
+    add_guards(wanted, &mut needs);
+    needs
 }
 
 struct Index<'a> {

@@ -41,6 +41,7 @@ pub use judge::judge;
 pub(crate) use kinds::read_in_namespace;
 pub use model::{Cause, Evidence, Explanation, ObjectRef};
 pub use until::explain_until;
+pub(crate) use until::{Next, Pace, QUIET, follow};
 
 /// Explains why an object is not ready; with a `Namespace`, all that is in it.
 ///

@@ -9,6 +9,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use mlops_core::{Error, ErrorKind, Result};
+use tokio::time::{Instant, sleep_until};
 
 use super::gather::gather;
 use super::judge::judge;
@@ -17,6 +18,27 @@ use super::model::{Explanation, ObjectRef};
 
 /// How long to let changes gather that come together.
 const TOGETHER: Duration = Duration::from_millis(30);
+
+/// How long it looks no further when nothing happens: time alone can make a cause (a provisioner that stays silent).
+pub(crate) const QUIET: Duration = Duration::from_secs(5);
+
+/// What comes after an explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It was the last one.
+    Done,
+    /// Another follows: with the next change, and after this time at the latest.
+    Within(Duration),
+}
+
+/// How often one explains, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long nothing is looked at after an explanation, however much happens.
+    pub(crate) pause: Duration,
+    /// When to give up.
+    pub(crate) end: Instant,
+}
 
 /// Explains a subject again at each event and each change around it, until `done` says so of the explanation.
 ///
@@ -32,23 +54,45 @@ pub async fn explain_until(
     deadline: Duration,
     done: impl Fn(&Explanation) -> bool,
 ) -> Result<Explanation> {
-    let end = tokio::time::Instant::now() + deadline;
+    let pace = Pace {
+        pause: Duration::ZERO,
+        end: Instant::now() + deadline,
+    };
+    let look = move |explanation: &Explanation| {
+        if done(explanation) {
+            Next::Done
+        } else {
+            Next::Within(QUIET)
+        }
+    };
+    follow(client, subject, pace, look).await
+}
+
+/// The same for who remembers from one explanation to the next.
+pub(crate) async fn follow(
+    client: &Client,
+    subject: &ObjectRef,
+    pace: Pace,
+    mut look: impl FnMut(&Explanation) -> Next,
+) -> Result<Explanation> {
     let mut changes = changes(client, subject).await?;
     loop {
         let explanation = judge(&gather(client, subject).await?);
-        if done(&explanation) {
-            return Ok(explanation);
-        }
-        let next = tokio::time::Instant::now() + Duration::from_secs(5);
+        let looked = Instant::now();
+        let next = match look(&explanation) {
+            Next::Done => return Ok(explanation),
+            Next::Within(within) => looked + within,
+        };
         tokio::select! {
             _ = changes.next() => {}
-            () = tokio::time::sleep_until(next.min(end)) => {}
+            () = sleep_until(next.min(pace.end)) => {}
         }
-        if tokio::time::Instant::now() >= end {
+        if Instant::now() >= pace.end {
             return Err(Error::new(ErrorKind::Timeout, format!("explain {subject}"))
                 .with_source(format!("seen last: {explanation}")));
         }
         tokio::time::sleep(TOGETHER).await;
+        sleep_until(pace.end.min(looked + pace.pause)).await;
         while changes.next().now_or_never().flatten().is_some() {}
     }
 }

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ClusterTarget;
 use super::check_objects::{Frame, NAME, to_any_api_server};
-use super::check_pod::{PATIENCE, ended_pod, hopeless, late, read, told};
+use super::check_pod::{PATIENCE, ended_pod, failed, late, read};
+use super::trouble::{Waits, hopeless};
 use crate::apply::{Applier, ApplyOptions, Outcome};
 use crate::explain::ObjectRef;
 use crate::objects::ObjectSet;
@@ -113,7 +114,7 @@ impl ClusterTarget {
         let subject = ObjectRef::new("batch/v1", "Job", Some(self.namespace()), NAME);
         let pod = tokio::select! {
             pod = ended_pod(&client, self.namespace()) => pod?,
-            cause = hopeless(&client, &subject) => return Err(told(&cause)),
+            cause = hopeless(&client, &subject, Waits::ForCheck, &|_| {}) => return Err(failed(&cause)),
             () = tokio::time::sleep(PATIENCE) => {
                 return Err(late(&client, &subject).await);
             }

@@ -12,9 +12,9 @@ use mlops_core::{Error, ErrorKind, Result};
 
 use super::check::Ended;
 use super::check_objects::NAME;
-use super::trouble::HOPELESS;
+use super::trouble::{line, told};
 use crate::error::wrap;
-use crate::explain::{Cause, CauseCode, ObjectRef, explain, explain_until};
+use crate::explain::{Cause, CauseCode, ObjectRef, explain};
 
 /// How long a check may take, the start of its pod and the pull of its image included.
 pub(super) const PATIENCE: Duration = Duration::from_mins(10);
@@ -60,55 +60,17 @@ pub(super) async fn ended_pod(client: &Client, namespace: &str) -> Result<Pod> {
     Err(Error::new(ErrorKind::Failed, doing).with_source("the watch ended"))
 }
 
-/// How long a cause must last until it is given up: short for one that no waiting heals, which once may be a moment
-/// between two writes of a controller; longer for one that may pass. `None` for what only takes its time.
-fn lasts(code: CauseCode) -> Option<Duration> {
-    if HOPELESS.contains(&code) {
-        return Some(Duration::from_secs(2));
-    }
-    let may_pass = [
-        CauseCode::ImagePullFailed,
-        CauseCode::RegistryUnreachable,
-        CauseCode::ContainerConfigWrong,
-    ];
-    may_pass.contains(&code).then_some(Duration::from_secs(30))
-}
-
-/// Ends with a cause that lasts.
-pub(super) async fn hopeless(client: &Client, subject: &ObjectRef) -> Cause {
-    let mut before = None;
-    loop {
-        let seen = explain_until(client, subject, PATIENCE, |explanation| {
-            let cause = explanation.cause.as_ref();
-            cause.is_some_and(|cause| lasts(cause.code).is_some())
-        });
-        let cause = match seen.await {
-            Ok(explanation) => explanation.cause,
-            Err(_) => None,
-        };
-        let code = cause.as_ref().map(|cause| cause.code);
-        match cause {
-            Some(cause) if before == code => return cause,
-            _ => before = code,
-        }
-        let pause = code.and_then(lasts).unwrap_or(Duration::from_secs(5));
-        tokio::time::sleep(pause).await;
-    }
-}
-
-pub(super) fn told(cause: &Cause) -> Error {
-    let (subject, message, code) = (&cause.subject, &cause.message, cause.code);
-    let hint = if code.as_str().starts_with("image-") || code == CauseCode::RegistryUnreachable {
-        format!(
+/// The error of a check that cannot start.
+pub(super) fn failed(cause: &Cause) -> Error {
+    let error = told(ErrorKind::Failed, "start the check in the cluster", cause);
+    let code = cause.code;
+    if code.as_str().starts_with("image-") || code == CauseCode::RegistryUnreachable {
+        return error.with_hint(format!(
             "{}; `images` in the platform file names another image that has `mlops`",
             cause.remedy
-        )
-    } else {
-        cause.remedy.clone()
-    };
-    Error::new(ErrorKind::Failed, "start the check in the cluster")
-        .with_source(format!("{subject}: {message} ({code})"))
-        .with_hint(hint)
+        ));
+    }
+    error
 }
 
 /// The error of a check that took too long, with the first cause that can be found.
@@ -120,10 +82,7 @@ pub(super) async fn late(client: &Client, subject: &ObjectRef) -> Error {
     let error = Error::new(ErrorKind::Timeout, doing);
     match cause {
         Some(cause) => error
-            .with_source(format!(
-                "{within}: {}: {} ({})",
-                cause.subject, cause.message, cause.code
-            ))
+            .with_source(format!("{within}: {}", line(&cause)))
             .with_hint(cause.remedy),
         None => error.with_source(within),
     }
@@ -146,7 +105,7 @@ pub(super) async fn read(
     let Some(ended) = ended else {
         let explanation = explain(client, subject).await?;
         return Err(match explanation.cause {
-            Some(cause) => told(&cause),
+            Some(cause) => failed(&cause),
             None => Error::new(ErrorKind::Failed, "check from inside the cluster")
                 .with_source(format!("the pod {} was ended", pod.name_any())),
         });

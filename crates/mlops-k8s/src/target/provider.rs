@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::kinds::{KINDS, api, kind_of, waits};
 use super::object::{found_spec, object_of, stranger};
-use super::trouble::{explained, hopeless};
+use super::trouble::{explained, hopeless_resource};
 use super::workload::{is_down, scale_up};
 use super::{Connection, pods, store};
 use crate::apply::{Applier, ApplyOptions, Outcome, Prepared};
@@ -227,7 +227,7 @@ impl ObjectProvider {
                 Ok(()) => Ok(()),
                 Err(error) => Err(explained(&client, resource, error).await),
             },
-            error = hopeless(&client, resource) => Err(error),
+            error = hopeless_resource(&client, resource, &cx.events) => Err(error),
         }
     }
 

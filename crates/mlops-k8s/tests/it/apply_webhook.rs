@@ -1,11 +1,13 @@
 //! A webhook that changes what is sent, called by the real API server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use mlops_k8s::{Action, Applier, ObjectId, Outcome, PlanOptions};
+use mlops_k8s::{
+    Action, Applier, ApplyEvent, ApplyOptions, ObjectId, ObjectSet, Outcome, PlanOptions,
+};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -118,4 +120,47 @@ async fn what_a_webhook_adds_is_left_alone() {
         &json!({}),
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_guards_is_written_after_it() {
+    let server = TlsServer::start(|_, _, request| (200, review(request)));
+    let client = client().await;
+    let namespace = namespace(&client, "guarded").await;
+    let mut set = ObjectSet::new();
+    for (name, app) in [("one", "demo"), ("two", "free")] {
+        set.add_value(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {"text": "1"},
+            "metadata": {"name": name, "namespace": namespace, "labels": {"app": app}},
+        }))
+        .unwrap();
+    }
+    let mut hook = configuration(&namespace, &server);
+    hook["apiVersion"] = json!("admissionregistration.k8s.io/v1");
+    set.add_value(hook).unwrap();
+    let order = Mutex::new(Vec::new());
+    let on_event = |event: ApplyEvent| match event {
+        ApplyEvent::Started { id } => order.lock().unwrap().push(format!("start {}", id.name)),
+        ApplyEvent::Done { id, .. } => order.lock().unwrap().push(format!("end {}", id.name)),
+        _ => {}
+    };
+    let applier = Applier::new(client.clone()).with_set("demo", &namespace);
+    let report = applier
+        .apply(&set, &ApplyOptions::default(), &on_event)
+        .await
+        .unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    let order = order.into_inner().unwrap();
+    let at = |what: String| order.iter().position(|found| *found == what).unwrap();
+    assert!(
+        at(format!("end {namespace}")) < at("start one".to_owned()),
+        "{order:?}"
+    );
+    // What it does not guard waits for nothing.
+    assert!(
+        at("start two".to_owned()) < at(format!("end {namespace}")),
+        "{order:?}"
+    );
+    assert_nothing_to_do(&applier, &set).await;
+    apply(&applier, &ObjectSet::new()).await;
 }

@@ -10,6 +10,8 @@ use mlops_k8s::explain::ObjectRef;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::support::TEST_LABEL;
+
 /// One fault: what brings it about, and how it must be explained.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -182,6 +184,8 @@ impl Stage {
         name: &str,
         labels: &serde_json::Map<String, Value>,
     ) {
+        let mut labels = labels.clone();
+        labels.insert(TEST_LABEL.to_owned(), self.run.clone().into());
         let object = serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels },
         });

@@ -47,6 +47,9 @@ pub(crate) async fn client_with(faults: &Faults) -> Client {
     )
 }
 
+/// The label of the namespaces of tests; its value says of which test.
+pub(crate) const TEST_LABEL: &str = "mlops.dev/test";
+
 /// A namespace of its own, made by hand.
 pub(crate) async fn namespace(client: &Client, word: &str) -> String {
     let name = unique(word);
@@ -54,7 +57,7 @@ pub(crate) async fn namespace(client: &Client, word: &str) -> String {
         client,
         "POST",
         "/api/v1/namespaces",
-        &json!({"metadata": {"name": name}}),
+        &json!({"metadata": {"name": name, "labels": {TEST_LABEL: word}}}),
     )
     .await;
     name
