@@ -11,6 +11,7 @@ mod machine;
 mod models;
 mod objects;
 mod outside;
+mod pods;
 mod rights;
 mod status;
 mod work;
