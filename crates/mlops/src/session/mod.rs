@@ -13,6 +13,7 @@ mod objects;
 mod outside;
 mod pods;
 mod rights;
+mod roll;
 mod status;
 mod work;
 

@@ -113,6 +113,14 @@ impl Platform {
         }
     }
 
+    /// Whether a run has the right to change the platform at this moment.
+    fn is_locked(&self) -> bool {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{NAME}/leases/mlops-{NAME}");
+        let lease: Value = serde_json::from_str(&self.node.get(&path)).unwrap();
+        let holder = lease["spec"]["holderIdentity"].as_str();
+        holder.is_some_and(|holder| !holder.is_empty())
+    }
+
     /// Where the password is with which `notes` opens its database.
     fn secret(&self) -> String {
         let all = self.run(&["credentials", "notes/store", "--output", "json"]);
@@ -260,7 +268,14 @@ fn a_moved_alias_is_served_at_once(platform: &Platform) {
     platform.wait("the begin", 60, || {
         platform.home.started_log().contains("version 1 is served")
     });
+    // It takes turns with others, but only for a switch.
+    assert!(!platform.is_locked());
     move_alias(platform);
+    platform.wait("the roll", 60, || platform.is_locked());
+    // As from another machine: it finds the roll on its way, and neither ends nor undoes it.
+    let up = platform.run(&["--data-dir", "elsewhere", "up"]).expect(0);
+    let waited = "another run holds the platform";
+    assert!(up.err.contains(waited), "{}\n{}", up.out, up.err);
     platform.wait("the switch", 180, || {
         platform
             .home
@@ -268,6 +283,7 @@ fn a_moved_alias_is_served_at_once(platform: &Platform) {
             .contains("switch from version 1 to 2")
     });
     assert_eq!(platform.version(), "2");
+    assert!(!platform.is_locked());
     assert!(
         follows.try_wait().unwrap().is_none(),
         "{}",
