@@ -1,6 +1,7 @@
 //! Somebody who may do on a cluster just what the tool says that it needs, and what they asked of it.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use mlops_testkit::kubernetes::TestNode;
 use serde_json::{Value, json};
@@ -98,7 +99,10 @@ impl<'a> Account<'a> {
     pub(super) fn run(&self, args: &[&str]) -> Said {
         let kubeconfig = self.kubeconfig.to_str().unwrap();
         let way = ["--kubeconfig", kubeconfig, "--context", CONTEXT];
-        self.home.run(&[&way[..], args].concat())
+        let begun = Instant::now();
+        let said = self.home.run(&[&way[..], args].concat());
+        println!("{args:?}: {:.1} s", begun.elapsed().as_secs_f32());
+        said
     }
 
     /// Runs something that has nothing to do, and asserts that nothing was written: the Lease of a run included.
