@@ -50,6 +50,32 @@ fn quiet_leaves_the_result() {
 }
 
 #[test]
+fn what_runs_for_credentials_is_named_before_it_runs_also_to_the_quiet() {
+    let world = World::new();
+    world.write("platform.yaml", "name: demo\ntarget: cluster\n");
+    // It gives no credentials, so that nothing after it is reached.
+    let program = "exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, \
+                   args: [-c, 'touch ran; exit 1'], interactiveMode: Never}";
+    let kubeconfig = format!(
+        "current-context: one\n\
+         contexts: [{{name: one, context: {{cluster: c, user: u}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:1'}}}}]\n\
+         users: [{{name: u, user: {{{program}}}}}]\n"
+    );
+    world.write("kubeconfig", &kubeconfig);
+    let ran =
+        |args: &[&str]| world.run(&[&["--kubeconfig", "kubeconfig", "--quiet"], args].concat());
+    let named = "`kubeconfig` has a program run for the credentials: sh -c touch ran; exit 1\n";
+    let planned = ran(&["plan", "--offline"]);
+    assert_eq!((planned.code, planned.err.as_str()), (Some(0), named));
+    assert!(!world.path().join("ran").exists());
+    let status = ran(&["status"]);
+    assert_ne!(status.code, Some(0));
+    assert!(status.err.starts_with(named), "{}", status.err);
+    assert!(world.path().join("ran").exists());
+}
+
+#[test]
 fn colour_is_by_wish() {
     let world = World::new();
     let coloured = world.run(&["plan", "--offline", "--color", "always"]).out;

@@ -7,6 +7,8 @@ mod documents;
 #[cfg(test)]
 mod exits;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod support;

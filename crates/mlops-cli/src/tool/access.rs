@@ -87,7 +87,8 @@ pub(crate) fn find_kubeconfig(
     file.is_file().then_some(file)
 }
 
-/// Reads a kubeconfig; what it will run for the credentials, and what it does not check, is said before.
+/// Reads a kubeconfig; what it will run for the credentials, and what it does not check, is said before. The program also
+/// to those who want to be told nothing: it is run as they are, and the file may be somebody else's.
 ///
 /// # Errors
 ///
@@ -101,7 +102,7 @@ pub(crate) fn read_access(
     let summary = access.summary();
     if let Some(program) = &summary.program {
         let file = file.display();
-        printer.say(&plain(&format!(
+        printer.error_text(&plain(&format!(
             "`{file}` has a program run for the credentials: {program}"
         )));
     }
@@ -112,4 +113,45 @@ pub(crate) fn read_access(
         )));
     }
     Ok(access)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::printer::{Style, Verbosity};
+    use crate::test_support::{Captured, streams};
+
+    const KUBECONFIG: &str = "\
+current-context: one
+contexts: [{name: one, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1', insecure-skip-tls-verify: true}}]
+users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: get-token, interactiveMode: Never}}}]
+";
+
+    fn said(verbosity: Verbosity) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        std::fs::write(&file, KUBECONFIG).unwrap();
+        let (out, err) = (Captured::default(), Captured::default());
+        let style = Style {
+            verbosity,
+            ..Style::default()
+        };
+        let streams = streams(out.clone(), err.clone());
+        let (printer, _) = Printer::new(streams, style, &BTreeMap::new());
+        read_access(&printer, &file, None).unwrap();
+        assert_eq!(out.text(), "");
+        err.text()
+    }
+
+    #[test]
+    fn a_program_is_named_even_to_those_who_want_no_notices() {
+        let (program, unverified) = ("for the credentials: get-token\n", "is not checked");
+        let normal = said(Verbosity::Normal);
+        assert!(normal.contains(program), "{normal}");
+        assert!(normal.contains(unverified), "{normal}");
+        let quiet = said(Verbosity::Quiet);
+        assert!(quiet.ends_with(program), "{quiet}");
+        assert!(!quiet.contains(unverified), "{quiet}");
+    }
 }

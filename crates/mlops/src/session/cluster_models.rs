@@ -5,15 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use mlops_core::plan::{KindRules, Rules};
 use mlops_core::{
     Action, Context, Error, ErrorKind, Failure, Found, Kind, Observed, Provider, Resource,
     ResourceId, Result, to_spec,
 };
 use mlops_k8s::kube::api::{Api, DynamicObject, Patch, PatchParams};
-use mlops_k8s::kube::runtime::WatchStreamExt as _;
-use mlops_k8s::kube::runtime::watcher::{Config, Event, watcher};
 use mlops_k8s::target::ClusterTarget;
 use mlops_k8s::{GroupKind, Lookup, ObjectId, WaitOptions};
 use mlops_serving::oip::{GrpcClient, RestClient};
@@ -21,6 +18,8 @@ use mlops_serving::provider::{ServedModelProvider, ServedModelSpec};
 use mlops_serving::registry::{ConnectMlflow, Resolved, resolve};
 use mlops_serving::serve::{ConnectMlServer, InferenceProbe};
 use serde_json::{Value, json};
+
+use super::roll::{Described, Roll};
 
 /// The kind of served models.
 pub(super) const SERVED: &str = "served-model";
@@ -134,16 +133,22 @@ impl ClusterModels {
 
     /// Serves a version by new pods. They take no request before they have answered their test request, and the old ones
     /// answer until they do: so when they do not, the old ones were never touched, and the new ones go again.
-    async fn roll(
+    ///
+    /// The inner error is the version's: it was tried, and is not served. The outer one says nothing of it, such as that
+    /// the cluster refused a write because another run has the platform now.
+    pub(super) async fn switch(
         &self,
         resource: &Resource,
-        spec: &ServedModelSpec,
         wanted: &Resolved,
         cx: &Context,
-    ) -> Result<()> {
-        let roll = self.roll_of(resource, spec).await?;
+    ) -> Result<Result<()>> {
+        let spec: ServedModelSpec = resource.typed()?;
+        let (version, model) = (&wanted.version, &spec.model);
+        let news = format!("new pods load version {version} of `{model}`");
+        cx.events.progress(&resource.id, news);
+        let roll = self.roll_of(resource, &spec).await?;
         let failed = |error: Error| {
-            let doing = format!("serve version {} of `{}`", wanted.version, spec.model);
+            let doing = format!("serve version {version} of `{model}`");
             Error::new(error.kind(), doing).with_source(error)
         };
         let before = roll.find().await.map_err(failed)?.pods;
@@ -157,18 +162,19 @@ impl ClusterModels {
                 ready = self.wait(&roll) => ready,
                 refusal = roll.refusal(&wanted.uri) => Err(refusal),
             }?;
-            self.prove(spec, wanted, cx).await
+            self.prove(&spec, wanted, cx).await
         };
         let Err(error) = rolled.await else {
-            return roll.write(Some(&wanted.uri), None).await.map_err(failed);
+            let end = roll.write(Some(&wanted.uri), None).await;
+            return end.map(Ok).map_err(failed);
         };
         roll.write(before.as_deref(), None).await.map_err(failed)?;
         // Pods that are still there would be taken for the next attempt's. Why the version was refused is what matters:
         // how its pods go is not told.
         drop(self.wait(&roll).await);
-        Err(failed(error).with_hint(
+        Ok(Err(failed(error).with_hint(
             "the version before is served as ever; correct the version, or move the alias back",
-        ))
+        )))
     }
 
     /// Puts back what was served before a roll that nobody ended: its program was killed, and nobody proved the version.
@@ -257,101 +263,6 @@ fn manager(spec: &ServedModelSpec) -> PatchParams {
     PatchParams::apply(&format!("mlops-model-{}", spec.model)).force()
 }
 
-/// One Deployment on its way to pods of another version.
-struct Roll {
-    deployments: (Api<DynamicObject>, String),
-    pods: Api<DynamicObject>,
-    /// The annotation of the pods that says which version they serve, as an address that does not move.
-    annotation: String,
-    /// The annotation of the Deployment that says what they served before, empty for what its own description says. It
-    /// is there from the first write of a roll to the last, so what a kill leaves is known by it.
-    before: String,
-    manager: PatchParams,
-}
-
-/// What a Deployment's description says of a model.
-struct Described {
-    /// The version of the pods.
-    pods: Option<String>,
-    /// What is to be put back when nobody ends the roll.
-    before: Option<String>,
-}
-
-impl Roll {
-    fn doing(&self) -> String {
-        format!("roll deployment `{}`", self.deployments.1)
-    }
-
-    async fn find(&self) -> Result<Described> {
-        let (api, name) = &self.deployments;
-        let now = api.get(name).await;
-        let now = now.map_err(|error| mlops_k8s::wrap(error, self.doing()))?;
-        let annotations = now.data.pointer("/spec/template/metadata/annotations");
-        let said = annotations.and_then(|all| all.get(&self.annotation)?.as_str());
-        let own = now.metadata.annotations.unwrap_or_default();
-        Ok(Described {
-            pods: said.map(str::to_owned),
-            before: own.get(&self.before).cloned(),
-        })
-    }
-
-    async fn write(&self, uri: Option<&str>, before: Option<&str>) -> Result<()> {
-        let (api, name) = &self.deployments;
-        let annotations = |name: &str, text: Option<&str>| -> serde_json::Map<String, Value> {
-            text.map(|text| (name.to_owned(), text.into()))
-                .into_iter()
-                .collect()
-        };
-        let patch = json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": { "name": name, "annotations": annotations(&self.before, before) },
-            "spec": { "template": { "metadata": { "annotations": annotations(&self.annotation, uri) } } },
-        });
-        let written = api.patch(name, &self.manager, &Patch::Apply(&patch)).await;
-        written
-            .map(drop)
-            .map_err(|error| mlops_k8s::wrap(error, self.doing()))
-    }
-
-    /// Why a pod of that version has ended; waits for good when none does.
-    async fn refusal(&self, uri: &str) -> Error {
-        let mut seen = watcher(self.pods.clone(), Config::default())
-            .default_backoff()
-            .boxed();
-        // A watch that fails begins again; who may not watch only waits longer.
-        while let Some(event) = seen.next().await {
-            let Ok(Event::Apply(pod) | Event::InitApply(pod)) = event else {
-                continue;
-            };
-            let annotations = pod.metadata.annotations.as_ref();
-            let said = annotations.and_then(|all| all.get(&self.annotation));
-            if said.map(String::as_str) == Some(uri)
-                && pod.metadata.deletion_timestamp.is_none()
-                && let Some(reason) = ended(&pod.data)
-            {
-                return Error::new(ErrorKind::Failed, self.doing()).with_source(reason);
-            }
-        }
-        std::future::pending().await
-    }
-}
-
-/// What a container said when it ended, if one has.
-fn ended(pod: &Value) -> Option<String> {
-    let containers = pod.pointer("/status/containerStatuses")?.as_array()?;
-    containers.iter().find_map(|container| {
-        let states = ["state", "lastState"].map(|state| container.get(state)?.get("terminated"));
-        let end = states.into_iter().flatten().next()?;
-        let text = |name: &str| end.get(name).and_then(Value::as_str).unwrap_or_default();
-        let said = match text("message").trim() {
-            "" => format!("a new pod ended: {}", text("reason")),
-            message => message.to_owned(),
-        };
-        Some(said)
-    })
-}
-
 #[async_trait]
 impl Provider for ClusterModels {
     fn rules(&self) -> Rules {
@@ -377,33 +288,6 @@ impl Provider for ClusterModels {
         if self.serving(&spec, cx).await?.as_ref() == Some(&wanted.version) {
             return self.note(resource, &spec, &wanted.uri).await;
         }
-        let news = format!(
-            "new pods load version {} of `{}`",
-            wanted.version, spec.model
-        );
-        cx.events.progress(&resource.id, news);
-        self.roll(resource, &spec, &wanted, cx).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_container_that_ended_tells_why() {
-        let pod = |container: Value| json!({ "status": { "containerStatuses": [container] } });
-        let running = json!({ "state": { "running": {} }, "lastState": {} });
-        assert_eq!(ended(&pod(running)), None);
-        assert_eq!(ended(&json!({ "status": {} })), None);
-        let said = json!({ "exitCode": 1, "reason": "Error", "message": "wrong\n" });
-        let again = json!({ "state": { "running": {} }, "lastState": { "terminated": said } });
-        assert_eq!(ended(&pod(again)).as_deref(), Some("wrong"));
-        let killed =
-            json!({ "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } } });
-        assert_eq!(
-            ended(&pod(killed)).as_deref(),
-            Some("a new pod ended: OOMKilled")
-        );
+        self.switch(resource, &wanted, cx).await?
     }
 }

@@ -6,16 +6,55 @@ use std::time::Duration;
 use futures::stream::{Stream, unfold};
 use mlops_core::event::millis;
 use mlops_core::{
-    Action, Context, Error, ErrorKind, Failure, Found, Observed, Provider as _, Resource, Result,
+    Context, Error, ErrorKind, EventSink, Failure, Found, Observed, Provider as _, Resource, Result,
 };
 use mlops_k8s::target::ClusterTarget;
 use mlops_serving::provider::{ServedModelProvider, ServedModelSpec};
 use mlops_serving::registry::{ConnectMlflow, Resolved, resolve};
 use mlops_serving::serve::{ConnectMlServer, FollowEvent, Switched};
 use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
+use super::Session;
 use super::cluster_models::ClusterModels;
+use super::lock::Lock;
+
+/// The right to change the platform, which each switch takes for itself: between two of them others may have it.
+pub(super) struct Turn<'a> {
+    session: &'a Session,
+    events: &'a EventSink,
+    /// The models of one run wait here for one another; what is in it is held elsewhere as well.
+    held: Mutex<Option<Lock>>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(session: &'a Session, events: &'a EventSink) -> Self {
+        Self {
+            session,
+            events,
+            held: Mutex::new(None),
+        }
+    }
+
+    /// Waits for other runs. What one that was killed was trying is put back then.
+    async fn take(&self) -> Result<MutexGuard<'_, Option<Lock>>> {
+        let mut held = self.held.lock().await;
+        *held = Some(self.session.lock_what_is_there(self.events).await?);
+        Ok(held)
+    }
+
+    /// Gives back what a switch that was cut off had.
+    pub(super) async fn end(self) {
+        give_back(&mut self.held.into_inner()).await;
+    }
+}
+
+async fn give_back(held: &mut Option<Lock>) {
+    if let Some(lock) = held.take() {
+        lock.give_back().await;
+    }
+}
 
 /// Asks every `every` whether the pods serve what the address of a model names, and has new pods load it when they do
 /// not. The stream never ends; dropping it stops at the next await, and a roll that is cut off goes on in the cluster.
@@ -24,6 +63,7 @@ pub(super) fn follow_there<'a>(
     resource: &'a Resource,
     cx: &'a Context,
     every: Duration,
+    turn: &'a Turn<'a>,
 ) -> Result<impl Stream<Item = FollowEvent> + Send + 'a> {
     // Of this only the way to the registry is used: no folder of this machine is a cluster's.
     let servers = Arc::new(ConnectMlServer::new(std::path::PathBuf::new()));
@@ -33,6 +73,7 @@ pub(super) fn follow_there<'a>(
         spec: resource.typed()?,
         resource,
         cx,
+        turn,
         told: None,
         refused: None,
         trouble: None,
@@ -60,12 +101,24 @@ struct State<'a> {
     spec: ServedModelSpec,
     resource: &'a Resource,
     cx: &'a Context,
+    turn: &'a Turn<'a>,
     /// The version that was told last to be served.
     told: Option<String>,
     /// The key of the version that was refused: it is tried again only when the address has named another in between.
     refused: Option<String>,
     /// The trouble that was told last, so that it is told once.
     trouble: Option<Failure>,
+}
+
+/// What a look at the pods and at the address has come to.
+enum Look {
+    /// There is nothing to do, and perhaps something to tell.
+    Done(Option<FollowEvent>),
+    /// Another version is wanted than the one that is served.
+    Behind {
+        from: Option<String>,
+        wanted: Resolved,
+    },
 }
 
 fn text(found: &Found, field: &str) -> Option<String> {
@@ -78,9 +131,28 @@ fn text(found: &Found, field: &str) -> Option<String> {
 
 impl State<'_> {
     async fn look(&mut self) -> Option<FollowEvent> {
+        if let Look::Done(event) = self.compare().await {
+            return event;
+        }
+        let mut held = match self.turn.take().await {
+            Ok(held) => held,
+            Err(error) => return self.unreachable(Failure::from(&error)),
+        };
+        // Whoever was waited for may have served it, and the address may have moved on.
+        let event = match self.compare().await {
+            Look::Done(event) => event,
+            Look::Behind { from, wanted } => self.switch(from, wanted).await,
+        };
+        give_back(&mut held).await;
+        event
+    }
+
+    async fn compare(&mut self) -> Look {
         let seen = self.models.observe(&[self.resource], self.cx).await;
         let (from, is_current) = match seen.into_iter().next() {
-            Some((_, Observed::Unknown(failure))) => return self.unreachable(failure),
+            Some((_, Observed::Unknown(failure))) => {
+                return Look::Done(self.unreachable(failure));
+            }
             Some((_, Observed::Found(found))) => {
                 let is_current = found.fields.get("current") == Some(&Value::from(true));
                 (text(&found, "version"), is_current)
@@ -89,14 +161,14 @@ impl State<'_> {
         };
         if let Some(version) = from.as_ref().filter(|_| is_current) {
             self.refused = None;
-            return self.serving(version.clone());
+            return Look::Done(self.serving(version.clone()));
         }
         let wanted = match self.wanted().await {
             Ok(wanted) => wanted,
-            Err(error) => return self.unreachable(Failure::from(&error)),
+            Err(error) => return Look::Done(self.unreachable(Failure::from(&error))),
         };
         if self.refused.as_ref() == Some(&wanted.key) {
-            return None;
+            return Look::Done(None);
         }
         if from.is_none() && self.told.as_ref() == Some(&wanted.version) {
             // Its pods have it, and none answers at this moment: others would not answer sooner.
@@ -106,16 +178,16 @@ impl State<'_> {
             );
             let error =
                 Error::new(ErrorKind::Unavailable, doing).with_source("no pod answers for it");
-            return self.unreachable(Failure::from(&error));
+            return Look::Done(self.unreachable(Failure::from(&error)));
         }
-        self.switch(from, wanted).await
+        Look::Behind { from, wanted }
     }
 
     async fn switch(&mut self, from: Option<String>, wanted: Resolved) -> Option<FollowEvent> {
         let begin = Instant::now();
-        let served = self.models.apply(self.resource, &Action::Create, self.cx);
-        match served.await {
-            Ok(()) => {
+        let served = self.models.switch(self.resource, &wanted, self.cx).await;
+        match served {
+            Ok(Ok(())) => {
                 self.refused = None;
                 self.trouble = None;
                 self.told = Some(wanted.version.clone());
@@ -125,8 +197,7 @@ impl State<'_> {
                     took_ms: millis(begin.elapsed()),
                 }))
             }
-            Err(error) if error.is_retryable() => self.unreachable(Failure::from(&error)),
-            Err(error) => {
+            Ok(Err(error)) if !error.is_retryable() => {
                 self.refused = Some(wanted.key);
                 // Going back to the old version is news.
                 self.told = None;
@@ -135,6 +206,8 @@ impl State<'_> {
                     failure: Failure::from(&error),
                 })
             }
+            // It is no word on the version, which is tried again.
+            Ok(Err(error)) | Err(error) => self.unreachable(Failure::from(&error)),
         }
     }
 

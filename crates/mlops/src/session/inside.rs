@@ -53,7 +53,7 @@ impl Session {
             let lock = self.lock(&events).await?;
             Ok::<_, Error>((job, lock))
         };
-        let (job, _lock) = tokio::select! {
+        let (job, lock) = tokio::select! {
             biased;
             () = cancel.cancelled() => {
                 return Err(Error::new(ErrorKind::Interrupted, "check from inside the cluster")
@@ -64,7 +64,9 @@ impl Session {
         let id = ResourceId::new(mlops_core::kubernetes::OBJECT, "job.mlops-check");
         let news = format!("a pod of `{}` makes the probes", job.image);
         events.progress(&id, news);
-        let ended = cluster.check(&job, cancel).await?;
+        let ended = cluster.check(&job, cancel).await;
+        lock.give_back().await;
+        let ended = ended?;
         let report = report_in(&ended.log, ended.code)?;
         for probe in &report.probes {
             events.emit(Event::Probed {

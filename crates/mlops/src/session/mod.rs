@@ -11,7 +11,9 @@ mod machine;
 mod models;
 mod objects;
 mod outside;
+mod pods;
 mod rights;
+mod roll;
 mod status;
 mod work;
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use super::follow::follow_there;
+use super::follow::{Turn, follow_there};
 
 /// How often an alias is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -71,7 +71,8 @@ impl Session {
     }
 
     /// Serves the versions that the models' addresses name now; with `follow` it goes on until it is cancelled, and
-    /// serves each new one at once.
+    /// serves each new one at once. On a cluster each switch waits for other runs on the platform, and others for it;
+    /// between two switches nothing is held.
     ///
     /// # Errors
     ///
@@ -91,10 +92,11 @@ impl Session {
             Some(name) => vec![self.served(name)?],
             None => self.all_served().collect(),
         };
+        let turn = Turn::new(self, &events);
         let mut streams = Vec::new();
         for resource in &resources {
             let id = resource.id.clone();
-            let stream = self.follow(resource, &cx).await?;
+            let stream = self.follow(resource, &cx, &turn).await?;
             streams.push(stream.map(move |event| (id.clone(), event)));
         }
         let mut open = streams.len();
@@ -118,6 +120,8 @@ impl Session {
                 waited_for: None,
             });
         }
+        drop(news);
+        turn.end().await;
         Ok(report)
     }
 
@@ -126,9 +130,10 @@ impl Session {
         &'a self,
         resource: &'a Resource,
         cx: &'a Context,
+        turn: &'a Turn<'a>,
     ) -> Result<BoxStream<'a, FollowEvent>> {
         if let Some(cluster) = &self.cluster {
-            return Ok(follow_there(cluster, resource, cx, LOOK_EVERY)?.boxed());
+            return Ok(follow_there(cluster, resource, cx, LOOK_EVERY, turn)?.boxed());
         }
         let provider = ServedModelProvider::new(
             Arc::new(ConnectMlflow),

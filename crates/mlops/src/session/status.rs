@@ -4,9 +4,11 @@ use mlops_core::{Observed, Resource, Result, ServiceName};
 use serde::Serialize;
 
 use mlops_k8s::Status as Workload;
+use mlops_k8s::k8s_openapi::jiff::Timestamp;
 use mlops_k8s::target::ClusterTarget;
 
 use super::Session;
+use super::pods::pods_of;
 
 /// How the platform is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,13 +32,13 @@ pub struct ComponentStatus {
     pub state: String,
     /// Whether it answers.
     pub ready: bool,
-    /// Its process; `None` when it does not run or is part of the supervisor.
+    /// Its process; `None` when it does not run, is part of the supervisor, or runs on a cluster.
     pub pid: Option<u32>,
     /// Where it is reached, once it has a port.
     pub url: Option<String>,
-    /// How often it was started again after it had died.
+    /// How often it was started again after it had died. On a cluster, of all containers of the pods that are there now.
     pub restarts: u32,
-    /// Milliseconds for which it has been so.
+    /// Milliseconds for which it has been so; on a cluster since its pods became ready, or one of them stopped to be.
     pub since_ms: Option<u64>,
     /// Why it is not ready, when that is known.
     pub detail: Option<String>,
@@ -105,7 +107,11 @@ impl Session {
     }
 
     async fn status_there(&self, cluster: &ClusterTarget) -> Result<Status> {
-        let workloads = cluster.status(&self.graph).await?;
+        let (workloads, mut pods) = tokio::try_join!(
+            cluster.status(&self.graph),
+            pods_of(cluster, &self.graph.platform)
+        )?;
+        let now = Timestamp::now();
         let running = workloads.values().any(|status| *status != Workload::Absent);
         let mut components = Vec::new();
         for (component, status) in workloads {
@@ -118,6 +124,7 @@ impl Session {
                 Some(service) => self.place(&service.name).await?,
                 None => None,
             };
+            let seen = pods.remove(&component).unwrap_or_default();
             components.push(ComponentStatus {
                 component,
                 state: match &status {
@@ -131,8 +138,8 @@ impl Session {
                 ready,
                 pid: None,
                 url,
-                restarts: 0,
-                since_ms: None,
+                restarts: seen.restarts,
+                since_ms: seen.since_ms(now),
                 detail: match status {
                     Workload::InProgress(why) | Workload::Failed(why) | Workload::Leaving(why) => {
                         Some(why)

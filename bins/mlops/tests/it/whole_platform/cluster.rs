@@ -1,8 +1,12 @@
 //! The whole platform on a real node: from nothing to a model that answers, and away again.
 
-use mlops_testkit::kubernetes::{TestNode, platform};
+use std::time::{Duration, Instant};
 
-use super::home::{Home, Said};
+use mlops_testkit::kubernetes::{TestNode, platform};
+use serde_json::Value;
+
+use super::cluster_account::Account;
+use super::home::{Home, Said, kill};
 
 const NAME: &str = "on-a-node";
 
@@ -17,14 +21,12 @@ pub(super) fn start(text: &str) -> (Home, &'static TestNode) {
     (home, node)
 }
 
+/// All verbs, as somebody who has just the rights that the tool says that it needs.
 #[test]
 fn a_platform_on_a_node_answers_is_proven_and_goes() {
     let (home, node) = start(&format!("name: {NAME}\ntarget: cluster\n"));
-    let kubeconfig = node.kubeconfig();
-    let run = |args: &[&str]| -> Said {
-        let kubeconfig = kubeconfig.to_str().unwrap();
-        home.run(&[&["--kubeconfig", kubeconfig][..], args].concat())
-    };
+    let account = Account::new(&home, node, NAME);
+    let run = |args: &[&str]| account.run(args);
 
     let planned = run(&["plan", "--offline"]).expect(0);
     assert!(
@@ -35,25 +37,25 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
         planned.out
     );
     run(&["up"]).expect(0);
-    let answer = run(&["predict", "iris", "--row", "5.1,3.5,1.4,0.2"]).expect(0);
-    assert!(answer.out.contains("[0]"), "{}", answer.out);
-    // After an apply the plan is empty, and a second `up` finds nothing to do.
+    assert_answers(&run);
+    // After an apply the plan is empty, and those who find nothing to do write nothing.
     run(&["plan", "--exit-code"]).expect(0);
-    let again = run(&["up"]).expect(0);
+    let again = account.run_without_a_write(&["up"]);
     assert!(
         again.out.contains("there was nothing to do"),
         "{}\n{}",
         again.out,
         again.err
     );
+    account.run_without_a_write(&["serve"]);
     run(&["check"]).expect(0);
     let status = run(&["status", "--output", "json"]).expect(0).json();
     let components = status["components"].as_array().unwrap();
     assert_eq!(components.len(), 4, "{status}");
-    assert!(
-        components.iter().all(|one| one["ready"] == true),
-        "{status}"
-    );
+    for one in components {
+        assert_eq!(one["ready"], true, "{status}");
+        assert!(one["since_ms"].as_u64().unwrap() < 600_000, "{status}");
+    }
     let log = run(&["logs", "mlflow", "--lines", "50"]).expect(0);
     assert!(!log.out.is_empty());
     let password = || {
@@ -61,14 +63,21 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
         shown.expect(0).out
     };
     let first = password();
+    let env = run(&["env", "--output", "json"]).expect(0).json();
+    // The addresses are those of the cluster, for clients in it.
+    assert_eq!(
+        env["MLFLOW_TRACKING_URI"],
+        format!("http://mlflow.{NAME}.svc:5000")
+    );
+    assert_eq!(env["MLFLOW_TRACKING_PASSWORD"], first.trim());
 
     assert_put_back(node, &run);
+    assert_restart_is_counted(node, &run);
 
     run(&["down"]).expect(0);
     run(&["up"]).expect(0);
     assert_eq!(password(), first);
-    let answer = run(&["predict", "iris", "--row", "5.1,3.5,1.4,0.2"]).expect(0);
-    assert!(answer.out.contains("[0]"), "{}", answer.out);
+    assert_answers(&run);
 
     // Without a word about data, volumes and the secrets that open them stay; then everything goes.
     run(&["remove", "--yes"]).expect(0);
@@ -81,6 +90,12 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
         "{namespace}"
     );
     assert!(node.get("/api/v1/namespaces/default").contains("Active"));
+    account.end();
+}
+
+fn assert_answers(run: &dyn Fn(&[&str]) -> Said) {
+    let answer = run(&["predict", "iris", "--row", "5.1,3.5,1.4,0.2"]).expect(0);
+    assert!(answer.out.contains("[0]"), "{}", answer.out);
 }
 
 /// What a person changed by hand is seen and put back.
@@ -94,4 +109,43 @@ fn assert_put_back(node: &TestNode, run: &dyn Fn(&[&str]) -> Said) {
         planned.out
     );
     run(&["up"]).expect(0);
+}
+
+/// A server that died was started again, and is known to have been.
+fn assert_restart_is_counted(node: &TestNode, run: &dyn Fn(&[&str]) -> Said) {
+    let pod = node.get(&format!("/api/v1/namespaces/{NAME}/pods/s3-0"));
+    let pod: Value = serde_json::from_str(&pod).unwrap();
+    let container = pod["status"]["containerStatuses"][0]["containerID"].as_str();
+    let (_, container) = container.unwrap().split_once("://").unwrap();
+    let pids = processes_in(container);
+    assert!(!pids.is_empty(), "{pod}");
+    for pid in pids {
+        kill(pid);
+    }
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let status = run(&["status", "--output", "json"]).expect(0).json();
+        let components = status["components"].as_array().unwrap();
+        let restarts = |name: &str| {
+            let one = components.iter().find(|one| one["component"] == name);
+            let one = one.unwrap();
+            (one["restarts"].as_u64().unwrap(), one["ready"] == true)
+        };
+        assert_eq!(restarts("postgres").0, 0, "{status}");
+        if restarts("s3") == (1, true) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+    }
+}
+
+/// The processes of this machine that are in the control group of a container.
+fn processes_in(container: &str) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| {
+        let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup"));
+        group.is_ok_and(|group| group.contains(container))
+    })
+    .collect()
 }

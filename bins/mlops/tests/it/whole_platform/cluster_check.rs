@@ -10,7 +10,6 @@ use mlops_testkit::kubernetes::{TestNode, platform, tools};
 use serde_json::{Value, json};
 
 use super::home::{Home, Said, kill};
-use crate::support::World;
 
 const NAME: &str = "checked";
 
@@ -46,9 +45,6 @@ const MADE: [(&str, &str); 8] = [
     ("apis/rbac.authorization.k8s.io/v1", "roles"),
     ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
 ];
-
-/// Any digest.
-const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 struct Platform {
     home: Home,
@@ -111,6 +107,14 @@ impl Platform {
             );
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Whether a run has the right to change the platform at this moment.
+    fn is_locked(&self) -> bool {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{NAME}/leases/mlops-{NAME}");
+        let lease: Value = serde_json::from_str(&self.node.get(&path)).unwrap();
+        let holder = lease["spec"]["holderIdentity"].as_str();
+        holder.is_some_and(|holder| !holder.is_empty())
     }
 
     /// Where the password is with which `notes` opens its database.
@@ -260,7 +264,14 @@ fn a_moved_alias_is_served_at_once(platform: &Platform) {
     platform.wait("the begin", 60, || {
         platform.home.started_log().contains("version 1 is served")
     });
+    // It takes turns with others, but only for a switch.
+    assert!(!platform.is_locked());
     move_alias(platform);
+    platform.wait("the roll", 60, || platform.is_locked());
+    // As from another machine: it finds the roll on its way, and neither ends nor undoes it.
+    let up = platform.run(&["--data-dir", "elsewhere", "up"]).expect(0);
+    let waited = "another run holds the platform";
+    assert!(up.err.contains(waited), "{}\n{}", up.out, up.err);
     platform.wait("the switch", 180, || {
         platform
             .home
@@ -268,6 +279,7 @@ fn a_moved_alias_is_served_at_once(platform: &Platform) {
             .contains("switch from version 1 to 2")
     });
     assert_eq!(platform.version(), "2");
+    assert!(!platform.is_locked());
     assert!(
         follows.try_wait().unwrap().is_none(),
         "{}",
@@ -351,67 +363,4 @@ fn interrupt(child: &Child) {
     let pid = i32::try_from(child.id()).unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-}
-
-#[test]
-fn images_are_listed_without_a_cluster() {
-    let world = World::new();
-    world.write(
-        "platform.yaml",
-        "name: demo\ntarget: cluster\nimages:\n  localhost/mlops-s3: registry.example.org/s3\n  \
-         localhost/mlops: registry.example.org/tools\n  \
-         localhost/mlops-postgres: registry.example.org/pg:15@DIGEST\n"
-            .replace("DIGEST", DIGEST)
-            .as_str(),
-    );
-    let text = world.run(&["images", "--offline"]);
-    assert_eq!((text.code, text.err.as_str()), (Some(0), ""));
-    let lines: Vec<String> = text
-        .out
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
-    let tools = format!("registry.example.org/tools:{}", env!("CARGO_PKG_VERSION"));
-    assert_eq!(
-        lines,
-        [
-            "IMAGE IN PLACE OF USED BY DIGEST",
-            "localhost/mlops-python:3.17.2 - mlflow/migration mlflow/server model-server/server -",
-            &format!(
-                "registry.example.org/pg:15@{DIGEST} localhost/mlops-postgres:15 postgres/server {DIGEST}"
-            ),
-            "registry.example.org/s3:1.8.0 localhost/mlops-s3:1.8.0 s3/server -",
-            &format!("{tools} {} mlops/check -", tools::TOOLS),
-        ]
-    );
-    let listed = world.run(&["images", "--offline", "--output", "json"]);
-    let listed: Value = serde_json::from_str(&listed.out).unwrap();
-    let s3 = &listed["images"].as_array().unwrap()[2];
-    assert_eq!(s3["image"], "registry.example.org/s3:1.8.0");
-    assert_eq!(s3["original"], "localhost/mlops-s3:1.8.0");
-    assert_eq!(
-        s3["used_by"],
-        json!([{ "component": "s3", "object": "statefulset.s3", "container": "server" }])
-    );
-
-    // That a cluster could not be asked is said, and is not the same as no digest.
-    let asked = world.run(&["images", "--output", "json"]);
-    assert_eq!(asked.code, Some(0), "{}", asked.err);
-    let asked: Value = serde_json::from_str(&asked.out).unwrap();
-    assert!(
-        asked["unasked"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("failed to"),
-        "{asked}"
-    );
-
-    world.write("local.yaml", "name: demo\n");
-    let local = world.run(&["images", "-f", "local.yaml"]);
-    assert_eq!(
-        local.out,
-        "Platform `demo` runs on this machine: it has no images.\n"
-    );
-    let inside = world.run(&["check", "--in-cluster", "-f", "local.yaml"]);
-    assert_eq!(inside.code, Some(2), "{}", inside.err);
 }

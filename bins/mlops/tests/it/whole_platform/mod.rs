@@ -4,6 +4,7 @@
 //! have no room for more. `cargo xtask test` finds them by this module's name and by `cluster` at the beginning of theirs.
 
 mod cluster;
+mod cluster_account;
 mod cluster_check;
 mod cluster_external;
 mod cluster_load;

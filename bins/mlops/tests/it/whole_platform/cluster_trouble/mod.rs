@@ -7,7 +7,6 @@ mod faults;
 mod hostile;
 mod kills;
 mod quiet;
-mod rights;
 
 use std::collections::BTreeMap;
 use std::sync::{OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
