@@ -39,7 +39,7 @@ fn round(
 ) {
     let begun = Instant::now();
     let site = Site::of_admin(name, content);
-    let (mut known, mut killed, mut is_whole) = (BTreeMap::new(), 0, false);
+    let (mut known, mut killed) = (BTreeMap::new(), 0);
     for moment in 0.. {
         if killed == installs {
             break;
@@ -49,8 +49,8 @@ fn round(
             moment < 4 * installs,
             "only {killed} of {moment} were at work"
         );
-        // Every fourth takes away whatever is there, and so does the one after an install that came to its end.
-        let is_removal = is_whole || moment % 4 == 3;
+        // Every fourth takes away whatever is there.
+        let is_removal = moment % 4 == 3;
         let args = if is_removal { REMOVE } else { UP };
         let longest = if is_removal { REMOVAL } else { install };
         let delay = longest.mul_f64(random.random_range(0.02..1.0));
@@ -63,7 +63,7 @@ fn round(
             None => killed += usize::from(!is_removal),
             Some(ended) => assert!(ended.success(), "{moment}: {}", site.home.started_log()),
         }
-        is_whole = !is_removal && child.try_wait().unwrap().is_some();
+        let is_whole = !is_removal && child.try_wait().unwrap().is_some();
         child.kill().unwrap();
         child.wait().unwrap();
         println!(
@@ -77,6 +77,11 @@ fn round(
             assert_kept(&known, &now);
         }
         known = now;
+        if is_whole {
+            // The next one has something to do again.
+            site.run(REMOVE).expect(0);
+            known.clear();
+        }
     }
     site.run(UP).expect(0);
     assert_kept(&known, &site.secrets());
