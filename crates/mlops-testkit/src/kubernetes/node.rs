@@ -178,7 +178,7 @@ impl TestNode {
         let _ = fs::remove_file(&archive);
     }
 
-    /// Brings the images of an archive to the node, as `docker save` or [`images::write_archive`] writes it.
+    /// Brings the images of an archive to the node, as `docker save` or [`write_archive`] writes it.
     ///
     /// # Panics
     ///
