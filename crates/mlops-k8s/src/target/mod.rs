@@ -201,7 +201,7 @@ impl ClusterTarget {
     ///
     /// As long as the guard is held, no write of this target, its providers and its secret store is sent unless the
     /// lease is still ours: one that was paused for too long, and whose lease another took over, is refused with
-    /// [`ErrorKind::Conflict`]. Whoever takes no lock writes freely.
+    /// [`Conflict`](mlops_core::ErrorKind::Conflict). Whoever takes no lock writes freely.
     ///
     /// # Errors
     ///
