@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::Result;
 
@@ -23,13 +24,17 @@ pub(crate) fn node() -> Result<Command> {
     program("examples/node")
 }
 
-/// Builds both, and hands back one.
+/// Builds both, once, and hands back one.
 ///
 /// Built with `--package`, each would have libraries with its own choice of features. As parts of the workspace, and
 /// beside an example, they have those of the tests, so that no library is compiled twice.
 fn program(path: &str) -> Result<Command> {
-    let mut build = cargo(["build", "--quiet", "--workspace"]);
-    capture(build.args(["--bin", "mlops", "--example", "node"]))?;
+    static ARE_BUILT: OnceLock<()> = OnceLock::new();
+    if ARE_BUILT.get().is_none() {
+        let mut build = cargo(["build", "--quiet", "--workspace"]);
+        capture(build.args(["--bin", "mlops", "--example", "node"]))?;
+        ARE_BUILT.get_or_init(|| ());
+    }
     let mut command = Command::new(target().join("debug").join(path));
     command.current_dir(root());
     Ok(command)

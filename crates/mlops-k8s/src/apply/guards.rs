@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::needs::Needs;
+use super::needs::{Needs, list, text_at};
 use crate::discovery::Scope;
 use crate::objects::Wanted;
 
@@ -58,9 +58,9 @@ fn hooks(object: &Wanted) -> Vec<&Value> {
     if !kinds.iter().any(|kind| object.id.is(ADMISSION, kind)) {
         return Vec::new();
     }
-    let hooks = items(&object.json, "webhooks");
+    let hooks = list(&object.json, "webhooks");
     hooks
-        .filter(|hook| text(hook, "failurePolicy") != Some("Ignore"))
+        .filter(|hook| text_at(hook, "/failurePolicy") != Some("Ignore"))
         .collect()
 }
 
@@ -76,8 +76,8 @@ fn all_needs(needs: &[Needs], of: usize) -> BTreeSet<usize> {
 }
 
 fn matches(hook: &Value, object: &Wanted, namespaces: &Namespaces<'_>) -> bool {
-    let any_version = text(hook, "matchPolicy") != Some("Exact");
-    items(hook, "rules").any(|rule| is_ruled(rule, object, any_version))
+    let any_version = text_at(hook, "/matchPolicy") != Some("Exact");
+    list(hook, "rules").any(|rule| is_ruled(rule, object, any_version))
         && selects(hook.get("objectSelector"), &Labels::of(object))
         && in_namespaces(hook.get("namespaceSelector"), object, namespaces)
 }
@@ -85,7 +85,7 @@ fn matches(hook: &Value, object: &Wanted, namespaces: &Namespaces<'_>) -> bool {
 /// Whether a rule names the kind of an object. With the match policy `Equivalent` it does so in any of its versions.
 fn is_ruled(rule: &Value, object: &Wanted, any_version: bool) -> bool {
     let has = |key: &str, wanted: &[&str]| {
-        items(rule, key)
+        list(rule, key)
             .filter_map(Value::as_str)
             .any(|found| found == "*" || wanted.contains(&found))
     };
@@ -95,7 +95,7 @@ fn is_ruled(rule: &Value, object: &Wanted, any_version: bool) -> bool {
         (resource == "*" || resource == kind.plural) && matches!(part, "" | "*")
     };
     // A Namespace counts as an object of the whole cluster.
-    let in_scope = match text(rule, "scope") {
+    let in_scope = match text_at(rule, "/scope") {
         Some("Cluster") => kind.scope == Scope::Cluster,
         Some("Namespaced") => kind.scope == Scope::Namespaced,
         _ => true,
@@ -104,7 +104,7 @@ fn is_ruled(rule: &Value, object: &Wanted, any_version: bool) -> bool {
         && has("operations", &["CREATE", "UPDATE"])
         && has("apiGroups", &[&kind.group])
         && (any_version || has("apiVersions", &[&kind.version]))
-        && items(rule, "resources")
+        && list(rule, "resources")
             .filter_map(Value::as_str)
             .any(of_resource)
 }
@@ -191,16 +191,16 @@ fn selects(selector: Option<&Value>, labels: &Labels<'_>) -> bool {
             Label::Absent => false,
             Label::Unknown => true,
         });
-    exact && items(selector, "matchExpressions").all(|expression| expresses(expression, labels))
+    exact && list(selector, "matchExpressions").all(|expression| expresses(expression, labels))
 }
 
 fn expresses(expression: &Value, labels: &Labels<'_>) -> bool {
-    let found = labels.get(text(expression, "key").unwrap_or_default());
+    let found = labels.get(text_at(expression, "/key").unwrap_or_default());
     let is_among = |found: &str| {
-        let mut values = items(expression, "values").filter_map(Value::as_str);
+        let mut values = list(expression, "values").filter_map(Value::as_str);
         values.any(|value| value == found)
     };
-    match (text(expression, "operator"), found) {
+    match (text_at(expression, "/operator"), found) {
         (_, Label::Unknown) | (Some("NotIn"), Label::Absent) => true,
         (Some("In"), Label::Is(found)) => is_among(found),
         (Some("NotIn"), Label::Is(found)) => !is_among(found),
@@ -210,32 +210,17 @@ fn expresses(expression: &Value, labels: &Labels<'_>) -> bool {
     }
 }
 
-fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    let items = value.get(key).and_then(Value::as_array);
-    items.into_iter().flatten()
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value.get(key).and_then(Value::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::needs::needs;
+    use super::super::needs::tests::wanted_of;
     use super::*;
-    use crate::discovery::Kinds;
-    use crate::objects::ObjectSet;
 
     /// The names of what needs the configuration `gate`, of which these are the fields of its only webhook but for the
     /// Service behind it; with all needs, which must be no circle.
     fn guarded(hook: &str) -> Vec<String> {
         let text = OBJECTS.replace("HOOK", hook);
-        let set = ObjectSet::from_yaml("x.yaml", &text).unwrap();
-        let kinds = Kinds::built_in().with_definitions_of(&set);
-        let wanted: Vec<Wanted> = set
-            .iter()
-            .map(|object| Wanted::new(object, &kinds, "n").unwrap())
-            .collect();
+        let wanted = wanted_of(&text);
         let wanted: Vec<&Wanted> = wanted.iter().collect();
         let needs = needs(&wanted);
         for (at, own) in needs.iter().enumerate() {

@@ -222,7 +222,7 @@ fn pod_of(object: &Wanted) -> Option<&Value> {
     object.json.pointer(pod_path(&object.id.group_kind())?)
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value
         .get(key)
         .and_then(Value::as_array)
@@ -270,7 +270,7 @@ fn mentions(pod: &Value) -> Vec<(&'static str, &str)> {
     found
 }
 
-fn text_at<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
+pub(super) fn text_at<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
     value.pointer(path).and_then(Value::as_str)
 }
 
@@ -306,18 +306,22 @@ fn service_at<'a>(value: &'a Value, path: &str) -> Option<(&'a str, &'a str)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::discovery::Kinds;
     use crate::objects::ObjectSet;
 
-    fn names(text: &str) -> Vec<(String, Vec<String>)> {
+    /// The objects of a set as they are wanted in the namespace `n`.
+    pub(in super::super) fn wanted_of(text: &str) -> Vec<Wanted> {
         let set = ObjectSet::from_yaml("x.yaml", text).unwrap();
         let kinds = Kinds::built_in().with_definitions_of(&set);
-        let wanted: Vec<Wanted> = set
-            .iter()
+        set.iter()
             .map(|object| Wanted::new(object, &kinds, "n").unwrap())
-            .collect();
+            .collect()
+    }
+
+    fn names(text: &str) -> Vec<(String, Vec<String>)> {
+        let wanted = wanted_of(text);
         let wanted: Vec<&Wanted> = wanted.iter().collect();
         let name = |at: usize| wanted[at].id.name.clone();
         needs(&wanted)

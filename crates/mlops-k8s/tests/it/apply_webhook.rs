@@ -30,17 +30,13 @@ fn review(request: &Value) -> Value {
 }
 
 fn configuration(namespace: &str, server: &TlsServer) -> Value {
-    let base64 = base64::engine::general_purpose::STANDARD;
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
         "metadata": {"name": namespace},
         "webhooks": [{
             "name": "inject.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
             "failurePolicy": "Fail", "timeoutSeconds": 10,
-            "clientConfig": {
-                "url": format!("https://{}/mutate", server.address),
-                "caBundle": base64.encode(&server.authority),
-            },
+            "clientConfig": server.client_config("/mutate"),
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
             "objectSelector": {"matchLabels": {"app": "demo"}},
             "rules": [{

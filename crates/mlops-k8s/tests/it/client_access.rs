@@ -56,25 +56,12 @@ async fn the_program_of_a_kubeconfig_runs_when_connecting_and_not_before() {
 /// As the kubelet renews the token of a pod: another one is in the file, and the old one is no longer good.
 #[tokio::test]
 async fn a_token_is_read_from_its_file_again_when_the_server_refuses_it() {
-    let cluster = TestCluster::shared();
-    let admin = client().await;
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    let name = json!({"metadata": {"name": "by-file"}});
-    send(&admin, "POST", accounts, &name).await;
-    let wish =
-        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let token = send(&admin, "POST", &format!("{accounts}/by-file/token"), &wish).await;
+    let token = account_token(&client().await, "default", "by-file").await;
     let folder = tempfile::tempdir().unwrap();
-    let (file, authority) = (folder.path().join("token"), folder.path().join("ca.crt"));
-    std::fs::write(&authority, cluster.authority()).unwrap();
+    let file = folder.path().join("token");
     std::fs::write(&file, "no longer good").unwrap();
-    let kubeconfig = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {"server": cluster.url(), "certificate-authority": authority}}],
-        "users": [{"name": "u", "user": {"tokenFile": file}}],
-    });
-    let access = ClusterAccess::from_yaml(&kubeconfig.to_string(), None).unwrap();
+    let kubeconfig = kubeconfig_with(&json!({ "tokenFile": file }));
+    let access = ClusterAccess::from_yaml(&kubeconfig, None).unwrap();
     let client = access.connect().await.unwrap();
     let review = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
     let ask = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
@@ -85,7 +72,7 @@ async fn a_token_is_read_from_its_file_again_when_the_server_refuses_it() {
     let refused = client.request::<Value>(request).await.unwrap_err();
     assert!(refused.to_string().contains("Unauthorized"), "{refused}");
 
-    std::fs::write(&file, token["status"]["token"].as_str().unwrap()).unwrap();
+    std::fs::write(&file, token.as_str().unwrap()).unwrap();
     let told = send(&client, "POST", review, &ask).await;
     assert_eq!(
         told["status"]["userInfo"]["username"],

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use kube::Client;
 use mlops_core::kubernetes::{PLATFORM_LABEL, SECRET, SecretSpec};
 use mlops_core::{Action, ErrorKind, Graph, Observed, Resource, ResourceId, SecretText};
@@ -24,14 +23,7 @@ const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// A client with these rights and no other: an account of the namespace, by a token that the server gave for it.
 async fn account(admin: &Client, namespace: &str, name: &str, rights: &Rights) -> Client {
-    let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
-    send(
-        admin,
-        "POST",
-        &accounts,
-        &json!({"metadata": {"name": name}}),
-    )
-    .await;
+    let token = account_token(admin, namespace, name).await;
     let role = format!("{namespace}-{name}");
     let given = rights.objects(&role, namespace, name);
     let text = serde_json::to_string(&rights.namespaces).unwrap();
@@ -58,18 +50,8 @@ async fn account(admin: &Client, namespace: &str, name: &str, rights: &Rights) -
         send(admin, "POST", &path("roles"), &json!(role)).await;
         send(admin, "POST", &path("rolebindings"), &json!(binding)).await;
     }
-    let asked =
-        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let token = send(admin, "POST", &format!("{accounts}/{name}/token"), &asked).await;
-    let cluster = TestCluster::shared();
-    let authority = base64::engine::general_purpose::STANDARD.encode(cluster.authority());
-    let kubeconfig = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {"server": cluster.url(), "certificate-authority-data": authority}}],
-        "users": [{"name": "u", "user": {"token": token["status"]["token"]}}],
-    });
-    let access = ClusterAccess::from_yaml(&kubeconfig.to_string(), None).unwrap();
+    let kubeconfig = kubeconfig_with(&json!({ "token": token }));
+    let access = ClusterAccess::from_yaml(&kubeconfig, None).unwrap();
     let client = access.connect().await.unwrap();
     // Rights come into force some moments after they were given.
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use State::{Failed, Passed, Skipped};
-use base64::Engine as _;
 use mlops_k8s::Applier;
 use mlops_k8s::preflight::{Check, Preflight, State};
 use mlops_testkit::kubernetes::TestCluster;
@@ -34,17 +33,13 @@ spec:
 
 /// The webhook that cert-manager registers for its own kinds.
 fn webhook(server: &TlsServer) -> Value {
-    let base64 = base64::engine::general_purpose::STANDARD;
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": "cert-manager-webhook"},
         "webhooks": [{
             "name": "webhook.cert-manager.io", "admissionReviewVersions": ["v1"], "sideEffects": "None",
             "failurePolicy": "Fail", "timeoutSeconds": 10,
-            "clientConfig": {
-                "url": format!("https://{}/validate", server.address),
-                "caBundle": base64.encode(&server.authority),
-            },
+            "clientConfig": server.client_config("/validate"),
             "rules": [{
                 "apiGroups": ["cert-manager.io"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
                 "resources": ["*/*"],

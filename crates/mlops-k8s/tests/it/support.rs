@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use kube::Client;
@@ -34,6 +35,30 @@ pub(crate) async fn client_of(kubeconfig: &Path) -> Client {
         .connect()
         .await
         .unwrap()
+}
+
+/// A kubeconfig for the shared server, with this as its user.
+pub(crate) fn kubeconfig_with(user: &Value) -> String {
+    let cluster = TestCluster::shared();
+    let authority = base64::engine::general_purpose::STANDARD.encode(cluster.authority());
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": cluster.url(), "certificate-authority-data": authority}}],
+        "users": [{"name": "u", "user": user}],
+    });
+    kubeconfig.to_string()
+}
+
+/// Makes a service account, and a token for it as the server gives them.
+pub(crate) async fn account_token(admin: &Client, namespace: &str, name: &str) -> Value {
+    let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+    let account = json!({"metadata": {"name": name}});
+    send(admin, "POST", &accounts, &account).await;
+    let wish =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let given = send(admin, "POST", &format!("{accounts}/{name}/token"), &wish).await;
+    given["status"]["token"].clone()
 }
 
 /// A client whose requests meet trouble, and are counted.

@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine as _;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Answers method, path and body with a status and a body.
 type Handler = dyn Fn(&str, &str, &Value) -> (u16, Value) + Send + Sync;
@@ -54,6 +55,15 @@ impl TlsServer {
             authority: made.cert.pem(),
             is_ended,
         }
+    }
+
+    /// How a webhook configuration names it, with that path.
+    pub(crate) fn client_config(&self, path: &str) -> Value {
+        let base64 = base64::engine::general_purpose::STANDARD;
+        json!({
+            "url": format!("https://{}{path}", self.address),
+            "caBundle": base64.encode(&self.authority),
+        })
     }
 }
 
