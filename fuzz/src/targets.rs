@@ -58,7 +58,11 @@ fn are_in_their_files(wrong: &Diagnostics, text: &str) {
     assert!(!wrong.to_string().is_empty());
     for one in wrong {
         assert!(!one.message.is_empty());
-        assert!(!one.message.chars().any(char::is_control), "{one:?}");
+        let mut said = one
+            .message
+            .chars()
+            .chain(one.hint.iter().flat_map(|hint| hint.chars()));
+        assert!(!said.any(char::is_control), "{one:?}");
         let Some(line) = one.line else { continue };
         // A file that ends too early is wrong behind its last line.
         let lines = text

@@ -81,9 +81,18 @@ impl fmt::Display for Diagnostic {
 pub struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// Takes them and puts them in the order of the file, each once.
+    /// Takes them and puts them in the order of the file, each once. Messages and hints may name what stands in a file;
+    /// control characters in them, which a terminal would obey, become spaces.
     pub fn new(list: impl IntoIterator<Item = Diagnostic>) -> Self {
-        let mut all: Vec<Diagnostic> = list.into_iter().collect();
+        let plain = |text: String| text.replace(char::is_control, " ");
+        let mut all: Vec<Diagnostic> = list
+            .into_iter()
+            .map(|one| Diagnostic {
+                message: plain(one.message),
+                hint: one.hint.map(plain),
+                ..one
+            })
+            .collect();
         // A stable sort: what concerns the same place stays in the order of the checks.
         all.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
         all.dedup();

@@ -254,7 +254,7 @@ fn explain(error: &YamlError) -> (String, Option<String>) {
             let hint = text
                 .contains("tabs disallowed")
                 .then(|| "indent with spaces".to_owned());
-            return (text.replace(char::is_control, " "), hint);
+            return (text.into_owned(), hint);
         }
     };
     (message.to_owned(), Some(hint.to_owned()))
