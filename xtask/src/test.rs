@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Seek as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -31,9 +31,14 @@ const WHOLE_PLATFORM: &str = "whole_platform::";
 /// Those of them whose platform is on a node.
 const ON_NODE: &str = "whole_platform::cluster";
 
-/// Of the whole workspace, the documentation's examples come first, and the tests of whole platforms last: those on a
-/// node beside those on this machine, which is all that two cores bear. The output of those beside comes last: so the
-/// closing lines are always those of a test program that ran something. Nothing is printed after them.
+/// Packages whose tests have nobody beside them: their pods are evicted, run out of memory or start in time only when
+/// nobody else takes the processor from the kubelet.
+const ALONE: [&str; 2] = ["crates/mlops-k8s", "crates/mlops-testkit"];
+
+/// Of the whole workspace, the documentation's examples come first, then the packages that need the machine for
+/// themselves. All others run beside the tests of whole platforms, those on a node and those on this machine, since each
+/// of the three waits often. The output of those beside comes last: so the closing lines are always those of a test
+/// program that ran something. Nothing is printed after them.
 ///
 /// Tests run the programs under `examples/`. Cargo makes them on its own only when no kind of target is chosen, and with
 /// `--all-targets` makes test programs of them; so they are built before.
@@ -58,28 +63,57 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
     if !examples.success() && !arguments.no_fail_fast {
         return Ok(code(examples));
     }
-    let mut others = with_node(cargo_test(&ALL, arguments, &needs));
     // A person who names tests waits for those alone.
-    let ends = if arguments.filters.is_empty() {
-        let program = whole_platform()?;
-        let run = |arguments: &[&str]| {
-            let mut command = with_node(program.command(&needs));
-            command.args(arguments);
-            command
-        };
-        let others = status(others.args(["--", "--skip", WHOLE_PLATFORM]))?;
-        say(
-            "the tests of a platform on a node run beside those of one on this machine; their output comes last",
-        );
-        // Some wait for their turn on the shared node, some have a node of their own.
-        let on_node = Beside::start(run(&[ON_NODE, "--test-threads=4"]))?;
-        let here = status(&mut run(&[WHOLE_PLATFORM, "--skip", ON_NODE]))?;
-        vec![examples, others, here, on_node.end()?]
-    } else {
-        vec![examples, status(&mut others)?]
+    if !arguments.filters.is_empty() {
+        let named = status(&mut with_node(cargo_test(&ALL, arguments, &needs)))?;
+        return Ok(first_failure([examples, named]));
+    }
+    let programs = programs()?;
+    let start = |program: &Program, words: &[&str]| {
+        let mut command = with_node(program.command(&needs));
+        command.args(words);
+        command
     };
+    let each = |programs: &[&Program]| -> Result<Vec<ExitStatus>> {
+        let mut ends = Vec::new();
+        for program in programs {
+            say(format_args!("tests of {}", program.title()));
+            let ended = start(program, &["--skip", WHOLE_PLATFORM])
+                .status()
+                .with_context(|| format!("failed to start the tests of {}", program.title()))?;
+            ends.push(ended);
+            if ended.success() {
+                continue;
+            }
+            say(format_args!("FAILED: tests of {}", program.title()));
+            if !arguments.no_fail_fast {
+                break;
+            }
+        }
+        Ok(ends)
+    };
+    let (alone, others): (Vec<_>, Vec<_>) = programs.iter().partition(|program| program.is_alone());
+    let mut ends = vec![examples];
+    ends.extend(each(&alone)?);
+    if ends.iter().all(ExitStatus::success) || arguments.no_fail_fast {
+        say("the tests of whole platforms run beside the others; their output comes last");
+        let platforms = programs
+            .iter()
+            .find(|program| program.has_platforms())
+            .context("Cargo did not build the tests of the command")?;
+        // Some wait for their turn on the shared node, some have a node of their own.
+        let on_node = Beside::start(start(platforms, &[ON_NODE, "--test-threads=4"]))?;
+        let here = Beside::start(start(platforms, &[WHOLE_PLATFORM, "--skip", ON_NODE]))?;
+        let others = each(&others);
+        ends.extend([here.end()?, on_node.end()?]);
+        ends.extend(others?);
+    }
+    Ok(first_failure(ends))
+}
+
+fn first_failure(ends: impl IntoIterator<Item = ExitStatus>) -> ExitCode {
     let failed = ends.into_iter().find(|ended| !ended.success());
-    Ok(failed.map_or(ExitCode::SUCCESS, code))
+    failed.map_or(ExitCode::SUCCESS, code)
 }
 
 /// Every kind of target of every package but documentation.
@@ -92,6 +126,7 @@ struct Built {
     #[serde(default)]
     manifest_path: PathBuf,
     target: Option<Target>,
+    profile: Option<Profile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,45 +135,81 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// The test program of the command.
+#[derive(Debug, Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// A test program.
+#[derive(Debug)]
 struct Program {
     path: PathBuf,
-    package: PathBuf,
+    /// Of its package, below the root of the workspace.
+    folder: PathBuf,
+    target: Target,
 }
 
 impl Program {
+    /// What one line of Cargo's tells of, when it is a test program.
+    fn of_line(line: &str, root: &Path) -> Option<Self> {
+        let built: Built = serde_json::from_str(line).ok()?;
+        let folder = built.manifest_path.parent()?.strip_prefix(root).ok()?;
+        Some(Self {
+            path: built
+                .executable
+                .filter(|_| built.profile.is_some_and(|profile| profile.test))?,
+            folder: folder.to_owned(),
+            target: built.target?,
+        })
+    }
+
+    fn is_alone(&self) -> bool {
+        ALONE.iter().any(|alone| self.folder == Path::new(alone))
+    }
+
+    /// Whether it is the one with the tests of whole platforms.
+    fn has_platforms(&self) -> bool {
+        self.folder == Path::new("bins/mlops") && self.target.kind == ["test"]
+    }
+
+    fn title(&self) -> String {
+        let Target { name, kind } = &self.target;
+        format!(
+            "{} of {} ({})",
+            name,
+            self.folder.display(),
+            kind.join(", ")
+        )
+    }
+
     /// As Cargo would run it.
     fn command(&self, needs: &Needs) -> Command {
+        let package = root().join(&self.folder);
         let mut command = Command::new(&self.path);
         command
-            .env("CARGO_MANIFEST_DIR", &self.package)
-            .current_dir(&self.package)
+            .env("CARGO_MANIFEST_DIR", &package)
+            .current_dir(package)
             .envs(needs.variables());
         command
     }
 }
 
-/// The program with the tests of a whole platform. Builds all tests.
-fn whole_platform() -> Result<Program> {
+/// Every test program, built, by package.
+fn programs() -> Result<Vec<Program>> {
     let mut build = cargo([
         "test",
         "--no-run",
         "--message-format=json-render-diagnostics",
     ]);
     let text = capture(build.args(ALL))?;
-    let package = root().join("bins/mlops");
-    let manifest = package.join("Cargo.toml");
-    let path = text
+    let root = root();
+    let mut programs: Vec<Program> = text
         .lines()
-        .filter_map(|line| serde_json::from_str::<Built>(line).ok())
-        .filter(|built| built.manifest_path == manifest)
-        .filter(|built| {
-            let target = built.target.as_ref();
-            target.is_some_and(|target| target.name == "it" && target.kind == ["test"])
-        })
-        .find_map(|built| built.executable)
-        .context("Cargo did not build the tests of the command")?;
-    Ok(Program { path, package })
+        .filter_map(|line| Program::of_line(line, &root))
+        .collect();
+    // Cargo tells of them as they are done.
+    programs.sort_by(|one, other| (&one.folder, &one.path).cmp(&(&other.folder, &other.path)));
+    Ok(programs)
 }
 
 /// A test program that runs beside others; what it prints is kept until its end.
@@ -218,5 +289,24 @@ mod tests {
         let told: Vec<_> = command.get_envs().collect();
         let expected = Some(OsStr::new("/env/bin/python"));
         assert_eq!(told, [(OsStr::new("MLOPS_TEST_PYTHON"), expected)]);
+    }
+
+    #[test]
+    fn test_programs_are_told_from_others() {
+        let root = Path::new("/w");
+        let line = |package: &str, kind: &str, test: bool| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/w/{package}/Cargo.toml",
+                    "target":{{"name":"it","kind":["{kind}"]}},"profile":{{"test":{test}}},"executable":"/t/it-1"}}"#
+            )
+        };
+        let of = |package, kind, test| Program::of_line(&line(package, kind, test), root);
+        let platforms = of("bins/mlops", "test", true).unwrap();
+        assert!(platforms.has_platforms() && !platforms.is_alone());
+        assert_eq!(platforms.title(), "it of bins/mlops (test)");
+        let alone = of("crates/mlops-k8s", "lib", true).unwrap();
+        assert!(alone.is_alone() && !alone.has_platforms());
+        assert!(of("bins/mlops", "bin", false).is_none());
+        assert!(Program::of_line(r#"{"reason":"build-finished","success":true}"#, root).is_none());
     }
 }

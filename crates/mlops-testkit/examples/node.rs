@@ -21,7 +21,7 @@ fn main() -> std::io::Result<()> {
     }
     if mode == "images" {
         let path = |index| std::env::args_os().nth(index).unwrap_or_default();
-        TestNode::shared().import_archive(&platform::archive(path(2).as_ref()));
+        TestNode::shared().import_platform(path(2).as_ref());
         tools::import(TestNode::shared(), path(3).as_ref());
         for image in [
             platform::POSTGRES,

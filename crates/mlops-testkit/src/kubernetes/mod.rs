@@ -3,6 +3,7 @@
 //! All programs of Kubernetes are one program of ours (`crates/mlops-testkit/node`), built by Go into a cache.
 
 mod addons;
+mod bring;
 mod cable;
 mod certificates;
 mod cluster;
@@ -14,7 +15,6 @@ pub mod platform;
 pub(crate) mod programs;
 mod proxy;
 mod state;
-mod storage;
 pub mod tools;
 mod trouble;
 

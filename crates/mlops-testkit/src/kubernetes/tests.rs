@@ -87,7 +87,7 @@ fn the_images_of_a_platform_run() {
     let environment = crate::python::python();
     let environment = environment.parent().unwrap().parent().unwrap();
     let node = TestNode::shared();
-    node.import_archive(&platform::archive(environment));
+    node.import_platform(environment);
     let postgres = r#"["/bin/sh", "-c", "/usr/lib/postgresql/*/bin/postgres --version"]"#;
     for (name, image, command, said) in [
         (

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mlops_testkit::kubernetes::{TestNode, platform};
+use mlops_testkit::kubernetes::TestNode;
 use serde_json::Value;
 
 use super::cluster_account::Account;
@@ -15,7 +15,7 @@ pub(super) fn start(text: &str) -> (Home, &'static TestNode) {
     let environment = mlops_testkit::python::python();
     let environment = environment.ancestors().nth(2).unwrap();
     let node = TestNode::shared();
-    node.import_archive(&platform::archive(environment));
+    node.import_platform(environment);
     let home = Home::on_node();
     std::fs::write(home.path("platform.yaml"), text).unwrap();
     (home, node)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mlops_core::SecretText;
 use mlops_serving::mlflow::{Mlflow, Tags};
-use mlops_testkit::kubernetes::{TestNode, platform, tools};
+use mlops_testkit::kubernetes::{TestNode, tools};
 use serde_json::{Value, json};
 
 use super::home::{Home, Said, kill};
@@ -56,7 +56,7 @@ impl Platform {
         let environment = mlops_testkit::python::python();
         let environment = environment.ancestors().nth(2).unwrap();
         let node = TestNode::shared();
-        node.import_archive(&platform::archive(environment));
+        node.import_platform(environment);
         tools::import(node, env!("CARGO_BIN_EXE_mlops").as_ref());
         let home = Home::on_node();
         let write = |path: &str, text: &str| {

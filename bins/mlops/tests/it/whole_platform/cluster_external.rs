@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 
-use mlops_testkit::kubernetes::{TestNode, platform};
+use mlops_testkit::kubernetes::TestNode;
 use mlops_testkit::postgres::{ServerTls, TestPostgres};
 use mlops_testkit::versity::TestVersity;
 
@@ -59,7 +59,7 @@ fn of_others(server: &TestPostgres) -> String {
 fn servers_outside_are_used_proven_and_left_as_they_were() {
     let environment = mlops_testkit::python::python();
     let node = TestNode::shared();
-    node.import_archive(&platform::archive(environment.ancestors().nth(2).unwrap()));
+    node.import_platform(environment.ancestors().nth(2).unwrap());
     let here = node.machine_address();
     let signed = rcgen::generate_simple_self_signed(vec![here.clone()]).unwrap();
     let database = TestPostgres::start_with(Some(&ServerTls {

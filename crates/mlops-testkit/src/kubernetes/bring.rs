@@ -1,4 +1,4 @@
-//! Images of a platform for nodes on which no Python is wanted.
+//! Brings the images of a platform to a node: all of them, or those without Python.
 #![expect(
     clippy::panic,
     reason = "a test without its server must fail, and say why"
@@ -8,15 +8,41 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::Path;
 
+use mlops_test_cache::Cache;
+
 use super::node::TestNode;
 use super::platform::{PYTHON, archive};
 
 impl TestNode {
+    /// Brings the images of [`archive`] to the node. Whoever comes second finds them there: to read them again costs
+    /// half a minute of a processor.
+    ///
+    /// # Panics
+    ///
+    /// As [`archive`], and when they cannot be imported.
+    pub fn import_platform(&self, environment: &Path) {
+        let all = archive(environment);
+        // The name of its folder tells what the images were made of.
+        let made_of = all.parent().and_then(Path::file_name).unwrap_or_default();
+        let brought = Cache::at(self.folder().join("brought"));
+        let once = brought.entry(
+            &made_of.to_string_lossy(),
+            |_| {},
+            |_| -> io::Result<()> {
+                self.import_archive(&all);
+                Ok(())
+            },
+        );
+        if let Err(error) = once {
+            panic!("cannot remember the images of a node: {error}");
+        }
+    }
+
     /// Brings PostgreSQL and S3 to the node: the images of [`archive`] without the large one of Python.
     ///
     /// # Panics
     ///
-    /// As [`archive`].
+    /// As [`archive`], and when they cannot be imported.
     pub fn import_storage(&self, environment: &Path) {
         let all = archive(environment);
         let few = self.folder().join("storage-images.tar");
