@@ -1,5 +1,6 @@
 //! Real servers, contract suites and fault injection for the tests of the mlops toolkit.
 
+pub mod home;
 pub mod kubernetes;
 pub mod mlflow;
 pub mod mlserver;

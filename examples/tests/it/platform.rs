@@ -27,8 +27,8 @@ impl Platform {
     fn up() -> Self {
         let home = Home::new();
         let mut env: std::collections::BTreeMap<String, String> = std::env::vars().collect();
-        for (name, value) in home.env() {
-            env.insert(name.to_owned(), value);
+        for (name, folder) in home.folder.variables() {
+            env.insert(name.to_owned(), folder.display().to_string());
         }
         let catalog = Catalog::embedded();
         let (platform, _graph) = load("platform.yaml", FILE, &catalog).unwrap();

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use mlops_testkit::home::kill;
 use mlops_testkit::kubernetes::TestNode;
 use serde_json::Value;
 
 use super::cluster_account::Account;
-use super::home::{Home, Said, kill};
+use super::home::{Home, Said};
 
 const NAME: &str = "on-a-node";
 

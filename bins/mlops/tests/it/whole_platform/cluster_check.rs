@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use mlops_core::SecretText;
 use mlops_serving::mlflow::{Mlflow, Tags};
+use mlops_testkit::home::kill;
 use mlops_testkit::kubernetes::{TestNode, tools};
 use serde_json::{Value, json};
 
-use super::home::{Home, Said, kill};
+use super::home::{Home, Said};
 
 const NAME: &str = "checked";
 

@@ -1,10 +1,11 @@
 //! A user's home for one test, and the command in it.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use mlops_testkit::home::TestHome;
 use mlops_testkit::kubernetes::TestNode;
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ static TURN_ON_NODE: Mutex<()> = Mutex::new(());
 
 /// A folder for a user's data with the command's settings; whatever runs in it is stopped at the end.
 pub(crate) struct Home {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) folder: TestHome,
     /// Where the platform is, unless it is on this machine.
     node: Option<&'static TestNode>,
     _turn: Option<MutexGuard<'static, ()>>,
@@ -76,7 +77,7 @@ impl From<Output> for Said {
 }
 
 impl Home {
-    /// Waits for its turn and makes the folder, which other users may look into: PostgreSQL runs as one of them.
+    /// Waits for its turn on this machine.
     pub(crate) fn new() -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         Self::with(Some(turn), None)
@@ -94,14 +95,8 @@ impl Home {
     }
 
     fn with(turn: Option<MutexGuard<'static, ()>>, node: Option<&'static TestNode>) -> Self {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::Builder::new()
-            .prefix("mlops-test-")
-            .permissions(std::fs::Permissions::from_mode(0o755))
-            .tempdir()
-            .unwrap();
         Self {
-            folder,
+            folder: TestHome::new("mlops-test-"),
             node,
             _turn: turn,
         }
@@ -113,7 +108,7 @@ impl Home {
 
     /// The folder of the platform itself.
     pub(crate) fn platform(&self, name: &str) -> PathBuf {
-        self.path("data/mlops/platforms").join(name)
+        self.folder.platform(name)
     }
 
     /// The command in this home, with nothing of the caller's environment that could change what it does.
@@ -123,8 +118,7 @@ impl Home {
             .args(args)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
-            .env("XDG_DATA_HOME", self.path("data"))
-            .env("XDG_RUNTIME_DIR", self.folder.path())
+            .envs(self.folder.variables())
             .env("NO_COLOR", "1")
             // A trap of many images: it would make every start of Python slow.
             .env("PYTHONDONTWRITEBYTECODE", "1");
@@ -156,9 +150,9 @@ impl Home {
         text
     }
 
-    /// The processes that belong to this home: those that name it in their arguments, environment or working folder.
+    /// The processes that work for it.
     pub(crate) fn processes(&self) -> Vec<(u32, String)> {
-        processes_of(self.folder.path())
+        self.folder.processes()
     }
 }
 
@@ -168,52 +162,5 @@ impl Drop for Home {
             println!("{}", node.state());
         }
         let _stopped = self.command(&["down"]).output();
-        // What a failed test left is ended by its number, never by its name.
-        for (pid, _) in self.processes() {
-            kill(pid);
-        }
     }
-}
-
-/// SIGKILL.
-pub(crate) fn kill(pid: u32) {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
-}
-
-/// The processes that name a folder in their arguments, environment or working folder.
-pub(crate) fn processes_of(folder: &Path) -> Vec<(u32, String)> {
-    let needle = folder.to_string_lossy().into_owned();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        if pid == std::process::id() {
-            continue;
-        }
-        let read = |name: &str| {
-            let bytes = std::fs::read(entry.path().join(name)).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).replace('\0', " ")
-        };
-        let arguments = read("cmdline");
-        let cwd = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-        let alive = !read("stat").contains(") Z ");
-        if alive
-            && (arguments.contains(&needle)
-                || read("environ").contains(&needle)
-                || cwd.starts_with(folder))
-        {
-            found.push((pid, arguments));
-        }
-    }
-    found
 }

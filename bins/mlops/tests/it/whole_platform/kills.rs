@@ -3,11 +3,12 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use mlops_testkit::home::kill;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
-use super::home::{Home, kill};
+use super::home::Home;
 
 /// Who is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

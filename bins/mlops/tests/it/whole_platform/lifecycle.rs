@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mlops_core::report::Outcome;
+use mlops_testkit::home::kill;
 use serde_json::Value;
 
-use super::home::{Home, Said, kill};
+use super::home::{Home, Said};
 
 fn changed(said: &Said) -> usize {
     said.report().changed()

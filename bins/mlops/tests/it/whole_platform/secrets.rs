@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::home::{Home, processes_of};
+use super::home::Home;
 
 /// All files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -31,7 +31,7 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 
 /// Neither in any output nor among the arguments of any process.
 fn not_in_what_was_said(home: &Home, secrets: &BTreeMap<PathBuf, String>, said: &[(&str, &str)]) {
-    let processes = processes_of(home.folder.path());
+    let processes = home.processes();
     for (name, text) in secrets {
         let name = name.display();
         for (command, output) in said {
