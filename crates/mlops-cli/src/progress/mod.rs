@@ -2,13 +2,13 @@
 
 mod lines;
 mod live;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mlops_core::plan::Action;
-use mlops_core::{Event, EventSink, Plan};
+use mlops_core::{Event, EventSink};
 
 pub(crate) use lines::{describe, failed_findings};
 use live::Live;
@@ -128,7 +128,7 @@ impl Shared {
         match event {
             Event::Planned { plan } => {
                 if let Some(live) = &mut state.live {
-                    live.set_total(count_changes(plan));
+                    live.begin(plan);
                 }
             }
             Event::Started { id, verb } => {
@@ -138,12 +138,12 @@ impl Shared {
                 };
                 state.running.insert(id.to_string(), running);
                 if let Some(live) = &mut state.live {
-                    live.start(&id.to_string(), verb);
+                    live.start(id, verb);
                 }
             }
             Event::Progress { id, text } => {
                 if let Some(live) = &mut state.live {
-                    live.tell(&id.to_string(), &plain_line(text));
+                    live.tell(id, &plain_line(text));
                     return Vec::new();
                 }
                 if !state.is_news(&id.to_string()) && !self.printer.is_verbose() {
@@ -151,11 +151,13 @@ impl Shared {
                 }
             }
             Event::Finished { id, .. } | Event::Failed { id, .. } | Event::Skipped { id, .. } => {
-                let id = id.to_string();
                 if let Some(live) = &mut state.live {
-                    live.end(&id);
+                    live.end(id);
                 }
-                let verb = state.running.remove(&id).map(|running| running.verb);
+                let verb = state
+                    .running
+                    .remove(&id.to_string())
+                    .map(|running| running.verb);
                 return describe(event, elapsed, verb.as_deref(), paint);
             }
             _ => {}
@@ -180,13 +182,6 @@ impl State {
         }
         is_news
     }
-}
-
-fn count_changes(plan: &Plan) -> usize {
-    plan.changes
-        .iter()
-        .filter(|change| !matches!(change.action, Action::Nothing | Action::Keep))
-        .count()
 }
 
 #[cfg(test)]
