@@ -231,7 +231,7 @@ impl ObjectProvider {
         }
     }
 
-    async fn remove(&self, resource: &Resource) -> Result<()> {
+    async fn remove(&self, resource: &Resource, cx: &Context) -> Result<()> {
         let client = self.connection.client().await?;
         let Some((kind, name)) = kind_of(resource, &self.connection).await? else {
             return Ok(());
@@ -270,8 +270,12 @@ impl ObjectProvider {
         if brings_kinds(&kind.group) {
             self.connection.known().forget().await;
         }
+        // Such as the finalizer that holds it.
+        let progress = |event: crate::wait::WaitEvent| {
+            cx.events.progress(&resource.id, event.status.to_string());
+        };
         self.waiter(client)
-            .wait_until_gone(&[id], &WaitOptions::new(PATIENCE), &|_| {})
+            .wait_until_gone(&[id], &WaitOptions::new(PATIENCE), &progress)
             .await
     }
 
@@ -367,7 +371,7 @@ impl Provider for ObjectProvider {
 
     async fn apply(&self, resource: &Resource, action: &Action, cx: &Context) -> Result<()> {
         match action {
-            Action::Remove => self.remove(resource).await,
+            Action::Remove => self.remove(resource, cx).await,
             action => self.write(resource, action, cx).await,
         }
     }

@@ -37,6 +37,7 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
         "{}",
         planned.out
     );
+    kill_at_every_stage(&account, node);
     run(&["up"]).expect(0);
     assert_answers(&run);
     // After an apply the plan is empty, and those who find nothing to do write nothing.
@@ -76,7 +77,14 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
     assert_restart_is_counted(node, &run);
 
     run(&["down"]).expect(0);
-    run(&["up"]).expect(0);
+    // The way to the cluster is bad meanwhile.
+    let proxy = node.fault_proxy(20, 11);
+    std::fs::write(home.path("bad-way"), proxy.kubeconfig()).unwrap();
+    let up = home.run(&["--kubeconfig", "bad-way", "up"]).expect(0);
+    assert!(up.out.contains("is up"), "{}", up.out);
+    println!("{:?}", proxy.met());
+    assert!(proxy.met().len() > 2, "{:?}", proxy.met());
+    run(&["plan", "--exit-code"]).expect(0);
     assert_eq!(password(), first);
     assert_answers(&run);
 
@@ -99,6 +107,56 @@ fn assert_answers(run: &dyn Fn(&[&str]) -> Said) {
     assert!(answer.out.contains("[0]"), "{}", answer.out);
 }
 
+/// Kills an install at moments that only one of a whole platform has; the next run goes on from there.
+fn kill_at_every_stage(account: &Account<'_>, node: &TestNode) {
+    let path = |group: &str, rest: &str| format!("/apis/{group}/v1/namespaces/{NAME}/{rest}");
+    let is_there = |path: &str, pointer: &str| {
+        let (code, text) = node.request("GET", path, None);
+        let object: Value = serde_json::from_str(&text).unwrap_or_default();
+        code == 200 && object.pointer(pointer).is_some()
+    };
+    for (stage, path, pointer) in [
+        (
+            "the tables are made",
+            path("batch", "jobs"),
+            "/items/0/status/active",
+        ),
+        (
+            "MLflow answers",
+            path("apps", "deployments/mlflow"),
+            "/status/readyReplicas",
+        ),
+        (
+            "a model is served",
+            path("apps", "deployments/model-server"),
+            "/status/readyReplicas",
+        ),
+    ] {
+        let mut up = account.start(&["up"]);
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while !is_there(&path, pointer) {
+            assert!(Instant::now() < deadline, "never: {stage}");
+            assert_eq!(
+                up.try_wait().unwrap(),
+                None,
+                "{stage}: {}",
+                account.started_log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // It is still at work, or it would not be killed.
+        assert_eq!(
+            up.try_wait().unwrap(),
+            None,
+            "{stage}: {}",
+            account.started_log()
+        );
+        up.kill().unwrap();
+        up.wait().unwrap();
+        println!("killed when {stage}");
+    }
+}
+
 /// What a person changed by hand is seen and put back.
 fn assert_put_back(node: &TestNode, run: &dyn Fn(&[&str]) -> Said) {
     let deployment = format!("/apis/apps/v1/namespaces/{NAME}/deployments/mlflow");
@@ -110,6 +168,9 @@ fn assert_put_back(node: &TestNode, run: &dyn Fn(&[&str]) -> Said) {
         planned.out
     );
     run(&["up"]).expect(0);
+    let put_back: Value = serde_json::from_str(&node.get(&deployment)).unwrap();
+    assert_eq!(put_back["spec"]["replicas"], 2);
+    run(&["plan", "--exit-code"]).expect(0);
 }
 
 /// A server that died was started again, and is known to have been.

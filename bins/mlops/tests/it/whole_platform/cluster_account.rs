@@ -1,6 +1,7 @@
 //! Somebody who may do on a cluster just what the tool says that it needs, and what they asked of it.
 
 use std::path::PathBuf;
+use std::process::Child;
 use std::time::Instant;
 
 use mlops_testkit::kubernetes::TestNode;
@@ -95,12 +96,26 @@ impl<'a> Account<'a> {
         std::fs::write(&self.kubeconfig, config.to_string()).unwrap();
     }
 
+    /// Arguments, behind those that lead to the cluster with these rights.
+    pub(super) fn given<'b>(&'b self, args: &[&'b str]) -> Vec<&'b str> {
+        let kubeconfig = self.kubeconfig.to_str().unwrap();
+        [&["--kubeconfig", kubeconfig, "--context", CONTEXT], args].concat()
+    }
+
+    /// Starts the command with these rights and does not wait.
+    pub(super) fn start(&self, args: &[&str]) -> Child {
+        self.home.start(&self.given(args))
+    }
+
+    /// What the last started command wrote.
+    pub(super) fn started_log(&self) -> String {
+        self.home.started_log()
+    }
+
     /// The command with these rights.
     pub(super) fn run(&self, args: &[&str]) -> Said {
-        let kubeconfig = self.kubeconfig.to_str().unwrap();
-        let way = ["--kubeconfig", kubeconfig, "--context", CONTEXT];
         let begun = Instant::now();
-        let said = self.home.run(&[&way[..], args].concat());
+        let said = self.home.run(&self.given(args));
         println!("{args:?}: {:.1} s", begun.elapsed().as_secs_f32());
         said
     }

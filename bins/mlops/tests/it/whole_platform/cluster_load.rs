@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use mlops_testkit::kubernetes::{TestNode, Way};
 use serde_json::Value;
 
 use super::cluster;
+use super::cluster_account::Account;
 use super::home::{Home, Said};
 use super::load::{Load, samples};
 
@@ -45,14 +45,12 @@ impl Drop for Mlflow {
 }
 
 impl Mlflow {
-    fn open(home: &Home, kubeconfig: &Path) -> Self {
-        let kubeconfig = kubeconfig.to_str().unwrap();
-        let run =
-            |args: &[&str]| -> Said { home.run(&[&["--kubeconfig", kubeconfig], args].concat()) };
-        let shown = run(&["credentials", "mlflow/admin-password", "--show"]).expect(0);
+    fn open(home: &Home, account: &Account<'_>) -> Self {
+        let shown = account.run(&["credentials", "mlflow/admin-password", "--show"]);
+        let shown = shown.expect(0);
         let password = SecretText::new(shown.out.trim());
         let mut forward = home
-            .command(&["--kubeconfig", kubeconfig, "open", "mlflow"])
+            .command(&account.given(&["open", "mlflow"]))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -140,21 +138,21 @@ fn until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A platform whose model server is asked without end.
-struct World {
+/// A platform whose model server is asked without end, in the hands of somebody with just the rights that it takes.
+struct World<'a> {
     begun: Instant,
     node: &'static TestNode,
-    home: Home,
+    account: Account<'a>,
     mlflow: Mlflow,
     load: Load,
     _ways: Vec<Way>,
 }
 
-impl World {
-    fn start() -> Self {
+impl<'a> World<'a> {
+    fn start(home: &'a Home, node: &'static TestNode) -> Self {
         let begun = Instant::now();
-        let (home, node) = cluster::start(PLATFORM);
-        run(&home, node, &["up"]).expect(0);
+        let account = Account::new(home, node, NAME);
+        account.run(&["up"]).expect(0);
         let mut ways = Vec::new();
         let rest = service(node, "model-server", &mut ways);
         let grpc = service(node, "model-server-grpc", &mut ways);
@@ -162,8 +160,8 @@ impl World {
             begun,
             node,
             load: Load::start(rest, grpc),
-            mlflow: Mlflow::open(&home, &node.kubeconfig()),
-            home,
+            mlflow: Mlflow::open(home, &account),
+            account,
             _ways: ways,
         };
         world.lap("up");
@@ -171,7 +169,7 @@ impl World {
     }
 
     fn run(&self, args: &[&str]) -> Said {
-        run(&self.home, self.node, args)
+        self.account.run(args)
     }
 
     fn lap(&self, what: &str) {
@@ -186,10 +184,7 @@ impl World {
 
     /// Kills an `up` that rolls the model server as soon as new pods are asked for.
     fn kill_up_in_the_middle(&self) {
-        let kubeconfig = self.node.kubeconfig();
-        let mut up = self
-            .home
-            .start(&["--kubeconfig", kubeconfig.to_str().unwrap(), "up"]);
+        let mut up = self.account.start(&["up"]);
         let path = format!("/apis/apps/v1/namespaces/{NAME}/deployments/model-server");
         let rolls = || {
             let annotations = &get(self.node, &path)["metadata"]["annotations"];
@@ -210,14 +205,10 @@ impl World {
     }
 }
 
-fn run(home: &Home, node: &TestNode, args: &[&str]) -> Said {
-    let kubeconfig = node.kubeconfig();
-    home.run(&[&["--kubeconfig", kubeconfig.to_str().unwrap()], args].concat())
-}
-
 #[test]
 fn versions_and_servers_come_and_go_under_load_without_a_failed_request() {
-    let world = World::start();
+    let (home, node) = cluster::start(PLATFORM);
+    let world = World::start(&home, node);
     let (mlflow, load) = (&world.mlflow, &world.load);
     load.expect_only(1);
 
@@ -275,4 +266,5 @@ fn versions_and_servers_come_and_go_under_load_without_a_failed_request() {
     world.lap(&format!("{answers} answers"));
     world.run(&["remove", "--yes", "--all-data"]).expect(0);
     world.lap("removed");
+    world.account.end();
 }

@@ -7,6 +7,37 @@ use serde_json::{Value, json};
 
 use super::{LIGHT, Site, WHOLE, alone, calm, node};
 
+/// A finalizer that nobody works off is told while `remove` waits for it; without it the removal ends well.
+#[test]
+fn a_finalizer_that_holds_a_removal_is_told() {
+    let _calm = calm();
+    let begun = Instant::now();
+    let site = Site::of_admin("held", LIGHT);
+    site.run(&["up"]).expect(0);
+    let held = site.path("configmaps/leaves");
+    node().patch(
+        &held,
+        r#"{"metadata":{"finalizers":["example.org/nobody"]}}"#,
+    );
+    let mut child = site.start(&["remove", "--yes", "--all-data"]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !site
+        .home
+        .started_log()
+        .contains("held by the finalizer example.org/nobody")
+    {
+        let log = site.home.started_log();
+        assert!(Instant::now() < deadline, "{log}");
+        assert_eq!(child.try_wait().unwrap(), None, "{log}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    node().patch(&held, r#"{"metadata":{"finalizers":null}}"#);
+    let ended = child.wait().unwrap();
+    assert!(ended.success(), "{}", site.home.started_log());
+    site.assert_gone();
+    site.seconds(begun);
+}
+
 /// A user who signs in by a program that prints the token in a file.
 struct Signed {
     site: Site,
