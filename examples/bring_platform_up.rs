@@ -1,6 +1,6 @@
 //! Bring a whole platform up from a program: PostgreSQL, S3, MLflow and a model that answers.
 //!
-//! Needs:  Python 3.10 or newer; the first run fetches packages
+//! Needs:  Python 3.10 to 3.13; the first run fetches packages
 //! Run:    cargo run -p mlops-examples --example bring_platform_up
 //! Prints: what each step took, how long all took, and the class of a flower
 //! Undo:   the program removes what it made; `keep` as argument leaves it running

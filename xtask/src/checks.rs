@@ -19,6 +19,15 @@ pub(crate) fn lint() -> Result<()> {
         "--",
         "-D",
         "warnings",
+    ]))?;
+    // Outside of the workspace, since to run them takes a nightly compiler; they must compile with ours.
+    run(&mut cargo([
+        "check",
+        "--locked",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target-dir",
+        "target/fuzz",
     ]))
 }
 

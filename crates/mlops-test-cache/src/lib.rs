@@ -1,19 +1,4 @@
-//! What tests and checks need and the workspace does not hold, kept outside the tree between runs.
-//!
-//! Every entry is a folder whose name holds its version. It is made beside its final place and renamed, so it is
-//! complete or absent whatever kills the run, and a lock lets one run make it while others wait.
-//!
-//! ```
-//! # fn main() -> std::io::Result<()> {
-//! # let folder = tempfile::tempdir()?;
-//! use mlops_test_cache::Cache;
-//!
-//! let cache = Cache::at(folder.path().join("cache"));
-//! let tool = cache.entry("tool-1.0", |_| {}, |partial| std::fs::write(partial.join("tool"), "text"))?;
-//! assert!(tool.join("tool").is_file());
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
 use std::fs::{self, File, TryLockError};
 use std::io;

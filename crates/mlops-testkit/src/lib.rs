@@ -1,4 +1,4 @@
-//! Real servers, contract suites and fault injection for the tests of the mlops toolkit.
+#![doc = include_str!("../README.md")]
 
 pub mod home;
 pub mod kubernetes;

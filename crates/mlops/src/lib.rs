@@ -1,4 +1,4 @@
-//! The engine and the facade: a platform is planned, applied, checked and removed.
+#![doc = include_str!("../README.md")]
 
 pub mod engine;
 pub mod secrets;

@@ -1,22 +1,27 @@
-//! What the pages at the root say is true as far as a program can tell.
+//! What the pages say is true as far as a program can tell.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use mlops_catalog::{Catalog, load};
 
-const PAGES: &[&str] = &[
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "README.md",
-    "SECURITY.md",
-    "STYLE.md",
-    "docs/exit-codes.md",
-];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The pages for people: at the root, in `docs/`, and of each crate and of the recipes.
+fn pages() -> Vec<PathBuf> {
+    let listed = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let mut pages = listed(&root());
+    pages.extend(listed(&root().join("docs")));
+    pages.extend(listed(&root().join("examples")));
+    let crates = listed(&root().join("crates"));
+    pages.extend(crates.iter().flat_map(|folder| listed(folder)));
+    pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages
 }
 
 /// The blocks of a page in one language.
@@ -56,18 +61,40 @@ fn the_platform_file_of_the_readme_resolves() {
 fn links_lead_somewhere() {
     let mut dead = Vec::new();
     let mut followed = 0;
-    for page in PAGES {
-        let path = root().join(page);
-        let text = fs::read_to_string(&path).unwrap();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
         for link in links(&text) {
             followed += 1;
-            if !path.parent().unwrap().join(link).exists() {
-                dead.push(format!("{page}: {link}"));
+            if !page.parent().unwrap().join(link).exists() {
+                dead.push(format!("{}: {link}", page.display()));
             }
         }
     }
     assert_eq!(dead, [""; 0]);
-    assert!(followed > 10, "only {followed} links were found");
+    assert!(followed > 50, "only {followed} links were found");
+}
+
+/// Each crate has a page with an example, and its documentation shows it, so that the example is compiled.
+#[test]
+fn every_crate_has_a_page_with_an_example_that_is_compiled() {
+    let crates = fs::read_dir(root().join("crates")).unwrap();
+    let mut seen = 0;
+    for folder in crates.map(|entry| entry.unwrap().path()) {
+        let read = |file: &str| {
+            let path = folder.join(file);
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let page = read("README.md");
+        assert!(page.contains("```"), "{}", folder.display());
+        let shown = r#"#![doc = include_str!("../README.md")]"#;
+        assert!(
+            read("src/lib.rs").starts_with(shown),
+            "{}",
+            folder.display()
+        );
+        seen += 1;
+    }
+    assert!(seen > 5, "only {seen} crates were found");
 }
 
 /// The paths in backticks that the code map and the reading list name.

@@ -217,7 +217,7 @@ pub struct BindingNames {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Local {
-    /// The Python interpreter of which the locked environment is made, 3.10 or newer.
+    /// The Python interpreter of which the locked environment is made, 3.10 to 3.13.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<PathBuf>,
     /// The folder that holds `initdb` and `postgres`.
