@@ -106,11 +106,7 @@ impl Applying {
         let tell = |event: ApplyEvent| tell(tool, &event);
         let report = if self.set.is_some() {
             let lock = self.lock(tool)?;
-            let taken = applier.clone();
-            let taken = taken.locked_for(&lock, set, &options, &tell).await?;
-            let report = taken.apply(set, &options, &tell).await;
-            taken.give_back().await;
-            report?
+            applier.apply_locked(&lock, set, &options, &tell).await?
         } else {
             applier.apply(set, &options, &tell).await?
         };
