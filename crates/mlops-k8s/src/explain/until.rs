@@ -20,11 +20,11 @@ use super::model::{Explanation, ObjectRef};
 const TOGETHER: Duration = Duration::from_millis(30);
 
 /// How long it looks no further when nothing happens: time alone can make a cause (a provisioner that stays silent).
-pub(crate) const QUIET: Duration = Duration::from_secs(5);
+pub(super) const QUIET: Duration = Duration::from_secs(5);
 
 /// What comes after an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(super) enum Next {
     /// It was the last one.
     Done,
     /// Another follows: with the next change, and after this time at the latest.
@@ -33,11 +33,11 @@ pub(crate) enum Next {
 
 /// How often one explains, and how long.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(super) struct Pace {
     /// How long nothing is looked at after an explanation, however much happens.
-    pub(crate) pause: Duration,
+    pub(super) pause: Duration,
     /// When to give up.
-    pub(crate) end: Instant,
+    pub(super) end: Instant,
 }
 
 /// Explains a subject again at each event and each change around it, until `done` says so of the explanation.
@@ -69,7 +69,7 @@ pub async fn explain_until(
 }
 
 /// The same for who remembers from one explanation to the next.
-pub(crate) async fn follow(
+pub(super) async fn follow(
     client: &Client,
     subject: &ObjectRef,
     pace: Pace,
