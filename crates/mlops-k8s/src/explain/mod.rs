@@ -42,7 +42,7 @@ pub(crate) use hopeless::{Waits, hopeless, told};
 pub use judge::judge;
 pub(crate) use kinds::read_in_namespace;
 pub use model::{Cause, Evidence, Explanation, ObjectRef};
-pub use until::explain_until;
+pub use until::{explain_until, explain_within};
 
 /// Explains why an object is not ready; with a `Namespace`, all that is in it.
 ///
