@@ -5,6 +5,7 @@
     reason = "helpers of tests fail by panicking, as tests do; a test tells one story"
 )]
 
+mod namespaces;
 mod waiting;
 mod writes;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mlops_core::{Error, ErrorKind, Result, nearest};
 use mlops_k8s::explain::ObjectRef;
 use mlops_k8s::validate::{Input, Presence, Validator, Version};
-use mlops_k8s::{Kind, Kinds, ObjectSet, Scope};
+use mlops_k8s::{Kind, Kinds, Object, ObjectSet, Scope};
 
 use super::Tool;
 use crate::file::{kind_of, read_input};
@@ -63,7 +63,7 @@ impl Tool {
     ///
     /// # Errors
     ///
-    /// When one cannot be read, or holds no objects; with its place.
+    /// When one cannot be read or holds no objects, or an object names another namespace than `-n`; with its place.
     pub fn read_objects(&self, paths: &[PathBuf]) -> Result<Objects> {
         let mut files = Vec::new();
         for path in paths {
@@ -82,7 +82,37 @@ impl Tool {
             return Err(Error::new(ErrorKind::InvalidInput, "read objects")
                 .with_source("there is none in what was given"));
         }
+        self.refuse_strangers(&set)?;
         Ok(Objects { set, files })
+    }
+
+    /// Refuses objects that name another namespace than the one that was given: either of both is a mistake.
+    fn refuse_strangers(&self, set: &ObjectSet) -> Result<()> {
+        let Some(given) = &self.options.namespace else {
+            return Ok(());
+        };
+        let is_stranger = |object: &&Object| {
+            let named = object.id().namespace.as_ref();
+            named.is_some_and(|named| named != given)
+        };
+        let strangers: Vec<String> = set
+            .iter()
+            .filter(is_stranger)
+            .map(|object| match object.place() {
+                Some(place) => format!("{place}: {}", object.id()),
+                None => object.id().to_string(),
+            })
+            .collect();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let doing = format!(
+            "use these objects: {} of them name another namespace than `{given}`",
+            strangers.len()
+        );
+        Err(Error::new(ErrorKind::InvalidInput, doing)
+            .with_source(strangers.join("\n"))
+            .with_hint("without `-n` each goes where it says; or correct its `metadata.namespace`"))
     }
 }
 
