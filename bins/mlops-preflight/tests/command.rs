@@ -162,6 +162,24 @@ fn room_and_classes_are_those_that_the_objects_ask_for() {
 }
 
 #[test]
+fn objects_that_are_wrong_have_their_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pod.yaml");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: { name: web }\nspec:\n  hostnameOverride: web.example\n  \
+        containers: [{ name: web, image: 'registry.example/web:1.0' }]\n";
+    std::fs::write(&path, pod).unwrap();
+    // Files come before the server.
+    let nowhere = std::path::Path::new("/nowhere");
+    let wrong = [path.to_str().unwrap(), "--kubernetes", "1.33"];
+    let (code, _, err) = run(nowhere, &wrong);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("not in 1.33"), "{err}");
+    assert!(err.contains("pod.yaml:5:3"), "{err}");
+    let (_, _, err) = run(nowhere, &[&wrong[..], &["--no-check"]].concat());
+    assert!(err.contains("/nowhere") && !err.contains("1.33"), "{err}");
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_named_with_the_cause() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -6,6 +6,7 @@
 )]
 
 mod namespaces;
+mod versions;
 mod waiting;
 mod writes;
 

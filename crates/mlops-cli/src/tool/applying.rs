@@ -88,9 +88,8 @@ impl Applying {
     /// # Errors
     ///
     /// When the cluster cannot be asked, or an object has a kind that it does not know.
-    pub async fn plan(&self, tool: &Tool, set: &ObjectSet) -> Result<ObjectPlan> {
-        let to = tool.connect().await?;
-        self.applier(&to).plan(set, &self.plan_options()?).await
+    pub async fn plan(&self, to: &Connection, set: &ObjectSet) -> Result<ObjectPlan> {
+        self.applier(to).plan(set, &self.plan_options()?).await
     }
 
     /// Applies, waits, and explains what does not become ready.
@@ -98,9 +97,8 @@ impl Applying {
     /// # Errors
     ///
     /// When nothing could be begun; what failed of it is told, and is in the exit code.
-    pub async fn apply(&self, tool: &Tool, set: &ObjectSet) -> Result<Exit> {
-        let to = tool.connect().await?;
-        let applier = self.applier(&to);
+    pub async fn apply(&self, tool: &Tool, to: &Connection, set: &ObjectSet) -> Result<Exit> {
+        let applier = self.applier(to);
         let options = ApplyOptions {
             plan: self.plan_options()?,
             needs_within: self.within(),
@@ -119,7 +117,7 @@ impl Applying {
         if self.no_wait {
             return Ok(Exit::Done);
         }
-        self.wait(tool, &to, &applier, set).await
+        self.wait(tool, to, &applier, set).await
     }
 
     /// Waits until all is ready; what keeps it from that is told meanwhile, and explained in the end.

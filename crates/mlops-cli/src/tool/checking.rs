@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use mlops_core::Result;
+use mlops_core::{ErrorKind, Result};
 use mlops_k8s::SetName;
 use mlops_k8s::preflight::{
     Asked, PodSecurity, Preflight, Room, State, VolumeTrial, rights_for, rights_for_members,
 };
 
-use super::{Connection, Tool};
+use super::{Checks, Connection, Tool};
 use crate::exit::Exit;
 
 /// What is checked.
@@ -56,6 +56,9 @@ pub struct Checking {
     /// cert-manager must be there, also without objects of it.
     #[arg(long)]
     pub cert_manager: bool,
+
+    #[command(flatten)]
+    checks: Checks,
 }
 
 impl Checking {
@@ -71,6 +74,7 @@ impl Checking {
         };
         let mut asked = Asked::NONE;
         if let Some(objects) = &objects {
+            objects.check(tool, &self.checks, &tool.namespace("default"))?;
             asked = Asked::by(&objects.set)?;
         } else {
             asked.storage_classes.insert(None);
@@ -78,6 +82,12 @@ impl Checking {
         let to = tool.connect().await?;
         let mut checks = self.asks(&to, asked);
         if let Some(objects) = &objects {
+            // A server that does not answer is told below.
+            if let Err(error) = objects.check_for(&self.checks, &to).await
+                && error.kind() == ErrorKind::InvalidInput
+            {
+                return Err(error);
+            }
             let set = &objects.set;
             let rights = match &self.set {
                 Some(name) => rights_for_members(set, &SetName::new(name, &to.namespace))?,

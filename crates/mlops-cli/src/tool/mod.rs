@@ -19,7 +19,7 @@ pub use access::Connection;
 pub(crate) use access::{find_kubeconfig, read_access};
 pub use applying::Applying;
 pub use checking::Checking;
-pub use objects::{Objects, find_object};
+pub use objects::{Checks, Objects, find_object};
 
 use crate::args::{Color, Output};
 use crate::exit::Exit;
