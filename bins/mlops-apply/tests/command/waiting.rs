@@ -56,7 +56,7 @@ fn what_does_not_get_ready_is_told_and_explained() {
     let (hopeless, took) = run("300");
     let said = err(&hopeless);
     assert_eq!(code(&hopeless), 4, "{said}");
-    assert!(took < Duration::from_secs(60), "{took:?}: {said}");
+    assert!(took < Duration::from_mins(1), "{took:?}: {said}");
     let error =
         "error: failed to see PersistentVolumeClaim unready/data become ready\n  caused by: ";
     assert!(said.contains(error), "{said}");

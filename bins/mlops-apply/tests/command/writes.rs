@@ -34,14 +34,17 @@ impl Watched {
         let events = log
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let text = |event: &serde_json::Value, path: &str| {
+            event.pointer(path).unwrap().as_str().unwrap().to_owned()
+        };
         let asked = events.filter(|event| {
-            let verb = event["verb"].as_str().unwrap();
-            event["user"]["username"] == self.name
-                && event["stage"] == "ResponseComplete"
-                && !["get", "list", "watch"].contains(&verb)
+            let verb = text(event, "/verb");
+            text(event, "/user/username") == self.name
+                && text(event, "/stage") == "ResponseComplete"
+                && !["get", "list", "watch"].contains(&&*verb)
         });
         asked
-            .map(|event| format!("{} {}", event["verb"], event["requestURI"]))
+            .map(|event| format!("{} {}", text(&event, "/verb"), text(&event, "/requestURI")))
             .collect()
     }
 }

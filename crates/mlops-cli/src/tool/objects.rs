@@ -244,6 +244,7 @@ pub fn find_object(kinds: &Kinds, text: &str, namespace: &str) -> Result<ObjectR
 #[cfg(test)]
 mod tests {
     use clap::Args as _;
+    use clap::builder::PossibleValue;
 
     use super::*;
 
@@ -255,7 +256,7 @@ mod tests {
             .find(|argument| argument.get_id() == "kubernetes")
             .unwrap();
         let values = argument.get_possible_values();
-        let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
+        let names: Vec<&str> = values.iter().map(PossibleValue::get_name).collect();
         assert_eq!(names, Version::ALL.map(|version| version.to_string()));
         let help = argument.get_help().unwrap().to_string();
         let default = format!("[default: {},", Version::LATEST);

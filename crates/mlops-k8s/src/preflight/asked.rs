@@ -66,7 +66,7 @@ impl Asked {
                 let volumes = list(spec, "/volumes");
                 let claims =
                     volumes.filter_map(|volume| volume.pointer("/ephemeral/volumeClaimTemplate"));
-                asked.storage_classes.extend(claims.filter_map(class_of));
+                claims.for_each(|claim| asked.claim(claim));
             }
             asked.classes(object);
         }
@@ -83,10 +83,10 @@ impl Asked {
     fn classes(&mut self, object: &Object) {
         let (json, id) = (object.json(), object.id());
         match (id.group.as_str(), id.kind.as_str()) {
-            ("", "PersistentVolumeClaim") => self.storage_classes.extend(class_of(json)),
+            ("", "PersistentVolumeClaim") => self.claim(json),
             ("apps", "StatefulSet") => {
                 let claims = list(json, "/spec/volumeClaimTemplates");
-                self.storage_classes.extend(claims.filter_map(class_of));
+                claims.for_each(|claim| self.claim(claim));
             }
             ("networking.k8s.io", "Ingress") => {
                 let class = json.pointer("/spec/ingressClassName");
@@ -95,6 +95,19 @@ impl Asked {
             }
             ("cert-manager.io", _) => self.cert_manager = true,
             _ => {}
+        }
+    }
+
+    /// The class that the volume of a claim is made of; nothing when it is to be a volume that is there.
+    fn claim(&mut self, claim: &Value) {
+        let spec = claim.get("spec").unwrap_or(&Value::Null);
+        let is_given = |field: &str| spec.get(field).is_some_and(|value| !value.is_null());
+        if is_given("volumeName") || is_given("selector") {
+            return;
+        }
+        let class = spec.get("storageClassName").and_then(Value::as_str);
+        if class != Some("") {
+            self.storage_classes.insert(class.map(str::to_owned));
         }
     }
 
@@ -120,19 +133,6 @@ impl Asked {
                 _ => {}
             }
         }
-    }
-}
-
-/// The class that the volume of a claim is made of; nothing when it is to be a volume that is there.
-fn class_of(claim: &Value) -> Option<Option<String>> {
-    let spec = claim.get("spec").unwrap_or(&Value::Null);
-    let is_given = |field: &str| spec.get(field).is_some_and(|value| !value.is_null());
-    if is_given("volumeName") || is_given("selector") {
-        return None;
-    }
-    match spec.get("storageClassName").and_then(Value::as_str) {
-        Some("") => None,
-        class => Some(class.map(str::to_owned)),
     }
 }
 
