@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mlops_cli::Exit;
-use mlops_cli::tool::{Applying, Tool, ToolArgs, run_tool};
+use mlops_cli::tool::{Applying, Checks, Tool, ToolArgs, run_tool};
 use mlops_core::Result;
 
 #[derive(Debug, Parser)]
@@ -41,9 +41,8 @@ struct Args {
     #[arg(long)]
     offline: bool,
 
-    /// Do not check the objects against the schemas of Kubernetes and one another.
-    #[arg(long)]
-    no_check: bool,
+    #[command(flatten)]
+    checks: Checks,
 
     /// With `--plan`, end with code 3 when there is something to do.
     #[arg(long, requires = "plan")]
@@ -66,19 +65,18 @@ async fn work(tool: &Tool, args: &Args) -> Result<Exit> {
         return args.how.remove(tool).await;
     }
     let objects = tool.read_objects(&args.paths)?;
-    if !args.no_check {
-        objects.check(tool, &tool.namespace("default"))?;
-    }
-    let set = objects.set;
+    objects.check(tool, &args.checks, &tool.namespace("default"))?;
     if args.offline {
-        let plan = mlops_k8s::plan_without_cluster(&set, &tool.namespace("default"))?;
+        let plan = mlops_k8s::plan_without_cluster(&objects.set, &tool.namespace("default"))?;
         tool.printer.show(&plan, |_| plan.to_string())?;
         return Ok(Exit::Done);
     }
+    let to = tool.connect().await?;
+    objects.check_for(&args.checks, &to).await?;
     if !args.plan {
-        return args.how.apply(tool, &set).await;
+        return args.how.apply(tool, &to, &objects.set).await;
     }
-    let plan = args.how.plan(tool, &set).await?;
+    let plan = args.how.plan(&to, &objects.set).await?;
     tool.printer.show(&plan, |_| plan.to_string())?;
     let is_change = args.exit_code && !plan.is_empty();
     Ok(if is_change { Exit::Changes } else { Exit::Done })

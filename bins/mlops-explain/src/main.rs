@@ -8,7 +8,7 @@ use mlops_cli::Exit;
 use mlops_cli::tool::{Tool, ToolArgs, find_object, run_tool};
 use mlops_core::Result;
 use mlops_k8s::Kinds;
-use mlops_k8s::explain::{ObjectRef, explain, explain_until};
+use mlops_k8s::explain::{ObjectRef, explain_within};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -47,14 +47,8 @@ async fn work(tool: &Tool, args: &Args) -> Result<Exit> {
         }
         None => ObjectRef::of_namespace(&to.namespace),
     };
-    let mut explanation = explain(&to.client, &subject).await?;
-    if !explanation.ready && explanation.cause.is_none() && args.within > 0 {
-        let within = Duration::from_secs(args.within);
-        let is_told = explain_until(&to.client, &subject, within, |found| {
-            found.ready || found.cause.is_some()
-        });
-        explanation = is_told.await?;
-    }
+    let within = Duration::from_secs(args.within);
+    let explanation = explain_within(&to.client, &subject, within).await?;
     tool.printer
         .show(&explanation, |_| explanation.to_string())?;
     Ok(if explanation.ready {

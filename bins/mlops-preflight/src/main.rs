@@ -14,7 +14,7 @@ use mlops_core::Result;
     about = "Say whether a cluster offers what is about to be asked of it",
     after_help = "Examples:\n  \
         mlops-preflight -n models                       version, namespace, DNS, admission, a volume\n  \
-        mlops-preflight -n models manifests/            and the rights to apply those objects\n  \
+        mlops-preflight -n models manifests/            and the rights, room and classes that those objects take\n  \
         mlops-preflight --cpu 2000 --memory 4096        and room for two cores and 4 GiB\n\n\
         Exit codes:\n  \
         0 all passed, 1 failed, 2 wrong input, 4 a check failed or could not be made, 130 interrupted"

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mlops_core::Result;
+use mlops_core::{ErrorKind, Result};
 use mlops_k8s::ClusterAccess;
 use mlops_k8s::kube::Client;
+use mlops_k8s::validate::Version;
 
 use super::Tool;
 use crate::printer::Printer;
@@ -25,6 +26,26 @@ impl std::fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// The version of the server, if its schemas are known and it says so.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub(super) async fn version(&self) -> Result<Option<Version>> {
+        match self.client.apiserver_version().await {
+            Ok(info) => Ok(info.git_version.parse().ok()),
+            Err(error) => {
+                let error = mlops_k8s::wrap(error, "ask the server for its version");
+                match error.kind() {
+                    ErrorKind::PermissionDenied => Ok(None),
+                    _ => Err(error),
+                }
+            }
+        }
     }
 }
 

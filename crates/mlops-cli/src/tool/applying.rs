@@ -1,14 +1,16 @@
 //! Applying a set of objects, as a person sees it.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use mlops_core::{Error, ErrorKind, Result};
-use mlops_k8s::explain::{ObjectRef, explain};
+use mlops_k8s::explain::{Cause, ObjectRef, explain};
 use mlops_k8s::{
-    Applier, ApplyEvent, ApplyOptions, ApplyReport, Contested, Existing, GroupKind, Kinds, Lookup,
-    ObjectId, ObjectPlan, ObjectSet, Outcome, PlanOptions, RemoveOptions, SetLock, WaitOptions,
+    Applier, ApplyEvent, ApplyOptions, ApplyReport, Contested, Existing, Kinds, Lookup, ObjectId,
+    ObjectPlan, ObjectSet, Outcome, PlanOptions, RemoveOptions, Scope, SetLock, Status, WaitEvent,
+    WaitOptions,
 };
 
 use super::{Connection, Tool};
@@ -86,9 +88,8 @@ impl Applying {
     /// # Errors
     ///
     /// When the cluster cannot be asked, or an object has a kind that it does not know.
-    pub async fn plan(&self, tool: &Tool, set: &ObjectSet) -> Result<ObjectPlan> {
-        let to = tool.connect().await?;
-        self.applier(&to).plan(set, &self.plan_options()?).await
+    pub async fn plan(&self, to: &Connection, set: &ObjectSet) -> Result<ObjectPlan> {
+        self.applier(to).plan(set, &self.plan_options()?).await
     }
 
     /// Applies, waits, and explains what does not become ready.
@@ -96,9 +97,8 @@ impl Applying {
     /// # Errors
     ///
     /// When nothing could be begun; what failed of it is told, and is in the exit code.
-    pub async fn apply(&self, tool: &Tool, set: &ObjectSet) -> Result<Exit> {
-        let to = tool.connect().await?;
-        let applier = self.applier(&to);
+    pub async fn apply(&self, tool: &Tool, to: &Connection, set: &ObjectSet) -> Result<Exit> {
+        let applier = self.applier(to);
         let options = ApplyOptions {
             plan: self.plan_options()?,
             needs_within: self.within(),
@@ -106,11 +106,7 @@ impl Applying {
         let tell = |event: ApplyEvent| tell(tool, &event);
         let report = if self.set.is_some() {
             let lock = self.lock(tool)?;
-            let taken = applier.clone();
-            let taken = taken.locked_for(&lock, set, &options, &tell).await?;
-            let report = taken.apply(set, &options, &tell).await;
-            taken.give_back().await;
-            report?
+            applier.apply_locked(&lock, set, &options, &tell).await?
         } else {
             applier.apply(set, &options, &tell).await?
         };
@@ -121,43 +117,46 @@ impl Applying {
         if self.no_wait {
             return Ok(Exit::Done);
         }
-        let waited = applier
-            .wait(set, &WaitOptions::new(self.within()), &|event| {
-                tool.printer.tell(&plain(&format!("{event:?}")));
-            })
-            .await;
-        let Err(error) = waited else {
+        self.wait(tool, to, &applier, set).await
+    }
+
+    /// Waits until all is ready; what keeps it from that is told meanwhile, and explained in the end.
+    async fn wait(
+        &self,
+        tool: &Tool,
+        to: &Connection,
+        applier: &Applier,
+        set: &ObjectSet,
+    ) -> Result<Exit> {
+        let ready = Mutex::new(BTreeSet::new());
+        let on_event = |event: WaitEvent| {
+            tool.printer.tell(&plain(&format!("{event:?}")));
+            let mut ready = ready.lock().unwrap_or_else(PoisonError::into_inner);
+            if event.status == Status::Ready {
+                ready.insert(event.id);
+            } else {
+                ready.remove(&event.id);
+            }
+        };
+        let on_cause = |cause: &Cause| tool.printer.say(&plain(&cause.line()));
+        let options = WaitOptions::new(self.within());
+        let waited = applier.wait_with_causes(set, &options, &on_event, &on_cause);
+        let Err(error) = waited.await else {
             tool.printer.say("all is ready");
             return Ok(Exit::Done);
         };
         report::print(&tool.printer, &error);
-        self.explain(tool, &to, set).await?;
+        let ready = ready.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // That something is not ready is known, whether it can be explained or not.
+        if let Err(error) = explain_all(tool, to, set, &ready).await {
+            report::print(&tool.printer, &error);
+        }
         Ok(Exit::CheckFailed)
     }
 
     fn lock(&self, tool: &Tool) -> Result<SetLock> {
         let wait = Duration::from_secs(self.wait_for_lock);
         Ok(SetLock::new(tool.holder()?).with_wait(wait))
-    }
-
-    /// Says of each object that is not ready why.
-    async fn explain(&self, tool: &Tool, to: &Connection, set: &ObjectSet) -> Result<()> {
-        let kinds = Kinds::of_server(&to.client).await?;
-        for object in set {
-            let id = object.id();
-            let kind = GroupKind::new(&id.group, &id.kind);
-            let Lookup::Known(kind) = kinds.find_any_version(&kind) else {
-                continue;
-            };
-            let namespace = id.namespace.as_deref().unwrap_or(&to.namespace);
-            let namespace = (kind.scope == mlops_k8s::Scope::Namespaced).then_some(namespace);
-            let subject = ObjectRef::new(&kind.api_version(), &kind.kind, namespace, &id.name);
-            let explanation = explain(&to.client, &subject).await?;
-            if !explanation.ready {
-                tool.printer.error_text(&explanation.to_string());
-            }
-        }
-        Ok(())
     }
 
     /// Takes all members of the set away.
@@ -188,6 +187,33 @@ impl Applying {
             Exit::Failed
         })
     }
+}
+
+/// Says of each object that was not seen ready why.
+async fn explain_all(
+    tool: &Tool,
+    to: &Connection,
+    set: &ObjectSet,
+    ready: &BTreeSet<ObjectId>,
+) -> Result<()> {
+    let kinds = Kinds::of_server(&to.client).await?;
+    for object in set {
+        let id = object.id();
+        let Lookup::Known(kind) = kinds.find_any_version(&id.group_kind()) else {
+            continue;
+        };
+        let namespace = id.namespace.as_deref().unwrap_or(&to.namespace);
+        let namespace = (kind.scope == Scope::Namespaced).then_some(namespace);
+        if ready.contains(&ObjectId::new(&id.group, &id.kind, namespace, &id.name)) {
+            continue;
+        }
+        let subject = ObjectRef::new(&kind.api_version(), &kind.kind, namespace, &id.name);
+        let explanation = explain(&to.client, &subject).await?;
+        if !explanation.ready {
+            tool.printer.error_text(&explanation.to_string());
+        }
+    }
+    Ok(())
 }
 
 /// `KIND/NAME` or `KIND/NAME in NAMESPACE`, as plans show objects.

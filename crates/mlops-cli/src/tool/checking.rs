@@ -1,15 +1,16 @@
 //! Whether a cluster offers what is about to be asked of it, as a person asks.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use mlops_core::Result;
+use mlops_core::{ErrorKind, Result};
 use mlops_k8s::SetName;
 use mlops_k8s::preflight::{
-    PodSecurity, Preflight, Room, State, VolumeTrial, rights_for, rights_for_members,
+    Asked, PodSecurity, Preflight, Room, State, VolumeTrial, rights_for, rights_for_members,
 };
 
-use super::{Connection, Tool};
+use super::{Checks, Connection, Tool};
 use crate::exit::Exit;
 
 /// What is checked.
@@ -23,7 +24,8 @@ pub struct Checking {
     #[arg(long, value_name = "NAME")]
     pub set: Option<String>,
 
-    /// The `StorageClass` whose volumes must bind [default: the cluster's default].
+    /// The `StorageClass` whose volumes must bind [default: those of the objects' claims; without paths, the cluster's
+    /// default].
     #[arg(long, value_name = "NAME")]
     pub storage_class: Option<String>,
 
@@ -35,25 +37,28 @@ pub struct Checking {
     #[arg(long)]
     pub no_volume: bool,
 
-    /// The `IngressClass` that must be there; `default` for a default one.
+    /// The `IngressClass` that must be there; `default` for a default one [default: those that the objects name].
     #[arg(long, value_name = "NAME")]
     pub ingress_class: Option<String>,
 
-    /// Cpu that must be free, in thousandths of a core.
-    #[arg(long, value_name = "MILLICORES", default_value_t = 0)]
-    pub cpu: u64,
+    /// Cpu that must be free, in thousandths of a core [default: what the objects request].
+    #[arg(long, value_name = "MILLICORES")]
+    pub cpu: Option<u64>,
 
-    /// Memory that must be free, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 0)]
-    pub memory: u64,
+    /// Memory that must be free, in MiB [default: what the objects request].
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u64>,
 
     /// A Secret with which images are pulled must be there; may be given several times.
     #[arg(long, value_name = "NAME")]
     pub pull_secret: Vec<String>,
 
-    /// cert-manager must be there.
+    /// cert-manager must be there, also without objects of it.
     #[arg(long)]
     pub cert_manager: bool,
+
+    #[command(flatten)]
+    checks: Checks,
 }
 
 impl Checking {
@@ -63,8 +68,34 @@ impl Checking {
     ///
     /// When the objects cannot be read, or there is no way to the cluster.
     pub async fn check(&self, tool: &Tool) -> Result<Exit> {
+        let objects = match self.paths.as_slice() {
+            [] => None,
+            paths => Some(tool.read_objects(paths)?),
+        };
+        let mut asked = Asked::NONE;
+        if let Some(objects) = &objects {
+            objects.check(tool, &self.checks, &tool.namespace("default"))?;
+            asked = Asked::by(&objects.set)?;
+        } else {
+            asked.storage_classes.insert(None);
+        }
         let to = tool.connect().await?;
-        let report = self.checks(tool, &to)?.run(&to.client).await;
+        let mut checks = self.asks(&to, asked);
+        if let Some(objects) = &objects {
+            // A server that does not answer is told below.
+            if let Err(error) = objects.check_for(&self.checks, &to).await
+                && error.kind() == ErrorKind::InvalidInput
+            {
+                return Err(error);
+            }
+            let set = &objects.set;
+            let rights = match &self.set {
+                Some(name) => rights_for_members(set, &SetName::new(name, &to.namespace))?,
+                None => rights_for(set, &to.namespace)?,
+            };
+            checks = rights.into_iter().fold(checks, Preflight::with_right);
+        }
+        let report = checks.run(&to.client).await;
         tool.printer.show(&report, |_| report.to_string())?;
         Ok(match report.worst() {
             State::Failed | State::Unknown => Exit::CheckFailed,
@@ -72,26 +103,23 @@ impl Checking {
         })
     }
 
-    fn checks(&self, tool: &Tool, to: &Connection) -> Result<Preflight> {
+    /// The checks but for rights: what an option says goes before what the objects ask for.
+    fn asks(&self, to: &Connection, asked: Asked) -> Preflight {
         let mut checks = Preflight::new()
             .with_versions(mlops_k8s::SUPPORTED.0, mlops_k8s::SUPPORTED.1)
             .with_namespace(&to.namespace)
             .with_dns()
             .with_admission(&to.namespace, PodSecurity::Restricted);
-        if !self.paths.is_empty() {
-            let objects = tool.read_objects(&self.paths)?;
-            let rights = match &self.set {
-                Some(name) => rights_for_members(&objects.set, &SetName::new(name, &to.namespace))?,
-                None => rights_for(&objects.set, &to.namespace)?,
-            };
-            checks = rights.into_iter().fold(checks, Preflight::with_right);
-        }
         for name in &self.pull_secret {
             checks = checks.with_pull_secret(&to.namespace, name);
         }
-        if !self.no_volume {
+        let classes = match &self.storage_class {
+            Some(name) => BTreeSet::from([Some(name.clone())]),
+            None => asked.storage_classes,
+        };
+        for class in classes.iter().filter(|_| !self.no_volume) {
             let mut trial = VolumeTrial::new(&to.namespace);
-            if let Some(name) = &self.storage_class {
+            if let Some(name) = class {
                 trial = trial.with_class(name);
             }
             if let Some(name) = &self.image {
@@ -99,18 +127,26 @@ impl Checking {
             }
             checks = checks.with_volume(trial);
         }
-        if let Some(name) = self.ingress_class.as_deref() {
-            checks = checks.with_ingress_class(Some(name).filter(|name| *name != "default"));
+        let classes = match &self.ingress_class {
+            Some(name) => BTreeSet::from([name.clone()]),
+            None => asked.ingress_classes,
+        };
+        for name in &classes {
+            // A class that an object names may be called so as well.
+            let is_default = self.ingress_class.is_some() && name == "default";
+            checks = checks.with_ingress_class((!is_default).then_some(name.as_str()));
         }
-        if self.cpu > 0 || self.memory > 0 {
-            checks = checks.with_room(Room {
-                cpu: self.cpu,
-                memory: self.memory << 20,
-            });
+        let mebi = self.memory.map(|mebi| mebi.saturating_mul(1 << 20));
+        let room = Room {
+            cpu: self.cpu.unwrap_or(asked.room.cpu),
+            memory: mebi.unwrap_or(asked.room.memory),
+        };
+        if room.cpu > 0 || room.memory > 0 {
+            checks = checks.with_room(room);
         }
-        if self.cert_manager {
+        if self.cert_manager || asked.cert_manager {
             checks = checks.with_cert_manager(&to.namespace);
         }
-        Ok(checks)
+        checks
     }
 }

@@ -19,7 +19,7 @@ pub use access::Connection;
 pub(crate) use access::{find_kubeconfig, read_access};
 pub use applying::Applying;
 pub use checking::Checking;
-pub use objects::{Objects, find_object};
+pub use objects::{Checks, Objects, find_object};
 
 use crate::args::{Color, Output};
 use crate::exit::Exit;
@@ -40,7 +40,8 @@ pub struct ToolArgs {
     #[arg(long, value_name = "NAME", help_heading = CLUSTER)]
     pub context: Option<String>,
 
-    /// The namespace of what names none [default: that of the context, else `default`].
+    /// The namespace of what names none; objects that name another one are refused then [default: that of the context,
+    /// else `default`, and objects may name any].
     #[arg(short, long, value_name = "NAME", help_heading = CLUSTER)]
     pub namespace: Option<String>,
 

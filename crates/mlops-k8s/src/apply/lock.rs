@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use mlops_core::{Error, ErrorKind, Result};
 
-use super::{Action, Applier, ApplyEvent, ApplyOptions, Prepared, SetName, refuse_obstacles, run};
+use super::{
+    Action, Applier, ApplyEvent, ApplyOptions, ApplyReport, Outcome, Prepared, SetName,
+    refuse_obstacles, run,
+};
 use crate::error::Refusal;
 use crate::lease::LeaseOptions;
 use crate::objects::{ObjectId, ObjectSet};
@@ -56,16 +59,51 @@ impl Applier {
         options: &ApplyOptions,
         on_event: &(dyn Fn(ApplyEvent) + Send + Sync),
     ) -> Result<Self> {
-        let name = self.named_set()?.clone();
-        let home = ObjectId::new("", "Namespace", None, name.namespace());
+        let home = home_of(self.named_set()?);
         if set.iter().any(|object| *object.id() == home) {
             let prepared = self.prepare(set, &options.plan).await?;
             refuse_obstacles(&prepared.plan)?;
-            if prepared.plan.action(&home) == Some(&Action::Create) {
-                self.make_home(prepared, &home, options, on_event).await?;
-            }
+            self.make_home(prepared, &home, options, on_event).await?;
         }
         self.locked(lock, on_event).await
+    }
+
+    /// Applies under the Lease of the set, which is taken when there is something to write and given back at the end. A
+    /// run that finds nothing to do, or that is refused, sends no write at all, and waits for nobody.
+    ///
+    /// It looks twice: once to know whether there is something to do, and once more under the Lease, since another run
+    /// may have done it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Applier::locked_for`] and [`Applier::apply`].
+    pub async fn apply_locked(
+        &self,
+        lock: &SetLock,
+        set: &ObjectSet,
+        options: &ApplyOptions,
+        on_event: &(dyn Fn(ApplyEvent) + Send + Sync),
+    ) -> Result<ApplyReport> {
+        let home = home_of(self.named_set()?);
+        let prepared = self.prepare(set, &options.plan).await?;
+        refuse_obstacles(&prepared.plan)?;
+        if run::is_settled(self, &prepared) {
+            return self.apply_prepared(&prepared, options, on_event).await;
+        }
+        let is_made = self.make_home(prepared, &home, options, on_event).await?;
+        let taken = self.clone().locked(lock, on_event).await?;
+        let report = taken.apply(set, options, on_event).await;
+        taken.give_back().await;
+        let mut report = report?;
+        // Under the Lease it was there already; it is this run that made it.
+        let mut outcomes = report.outcomes.iter_mut();
+        if is_made
+            && let Some((_, outcome)) = outcomes.find(|(id, _)| *id == home)
+            && *outcome == Outcome::Unchanged
+        {
+            *outcome = Outcome::Created;
+        }
+        Ok(report)
     }
 
     /// Takes the Lease of the set, whose namespace is there, and writes under it from then on.
@@ -115,19 +153,27 @@ impl Applier {
         })
     }
 
-    /// Writes just the namespace of a plan.
+    /// Writes just the namespace of a plan, when it is to be made. Whether it was.
     async fn make_home(
         &self,
         mut prepared: Prepared,
         home: &ObjectId,
         options: &ApplyOptions,
         on_event: &(dyn Fn(ApplyEvent) + Send + Sync),
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        if prepared.plan.action(home) != Some(&Action::Create) {
+            return Ok(false);
+        }
         prepared.wanted.retain(|wanted| wanted.id == *home);
         let report = run::write_only(self, &prepared, options, on_event).await;
         match report {
             Some(failure) => Err(failure.to_error()),
-            None => Ok(()),
+            None => Ok(true),
         }
     }
+}
+
+/// The namespace of the parent, in which the Lease lies.
+fn home_of(set: &SetName) -> ObjectId {
+    ObjectId::new("", "Namespace", None, set.namespace())
 }

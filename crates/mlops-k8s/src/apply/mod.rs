@@ -1,5 +1,6 @@
 //! Making it so: server-side apply of a whole set, ordered by need.
 
+mod causes;
 mod guards;
 mod lock;
 mod needs;
@@ -284,10 +285,14 @@ impl Applier {
         options: &WaitOptions,
         on_event: &(dyn Fn(WaitEvent) + Send + Sync),
     ) -> Result<()> {
+        let targets = self.targets(set).await?;
+        crate::wait::until_ready(&self.client, &targets, options, on_event).await
+    }
+
+    async fn targets(&self, set: &ObjectSet) -> Result<Vec<Target>> {
         let kinds = self.kinds_for(set).await?;
         let wanted = prepare_all(set, &kinds, &self.namespace)?;
-        let targets: Vec<Target> = wanted.iter().map(Wanted::target).collect();
-        crate::wait::until_ready(&self.client, &targets, options, on_event).await
+        Ok(wanted.iter().map(Wanted::target).collect())
     }
 
     fn refuse_strangers(&self, wanted: &[Wanted]) -> Result<()> {

@@ -50,8 +50,7 @@ pub(super) async fn run(
         let removed = delete_all(&writer, doomed_of(prepared)).await;
         let is_pruned = removed.iter().all(|(_, outcome)| !is_problem(outcome));
         outcomes.extend(removed);
-        let is_kept = |change: &ObjectChange| matches!(change.action, Action::Keep { .. });
-        if is_pruned && !prepared.plan.changes.iter().any(is_kept) {
+        if is_pruned && !keeps(prepared) {
             write_parent(applier, &writer, both.as_ref(), wanted.as_ref()).await?;
         }
     }
@@ -70,6 +69,27 @@ pub(super) async fn run(
         retries: writer.retries.load(Ordering::Relaxed),
         took: started.elapsed(),
     })
+}
+
+/// Whether making a plan so sends no write: neither of an object, nor of the parent, which may say too much or too little
+/// after a run that was killed.
+pub(super) fn is_settled(applier: &Applier, prepared: &Prepared) -> bool {
+    if !prepared.plan.is_empty() {
+        return false;
+    }
+    let Some(name) = &applier.set else {
+        return true;
+    };
+    let wanted = Parent::of(name, prepared.wanted.iter());
+    let known = prepared.observation.parent.clone().unwrap_or_default();
+    let both = wanted.union(&known);
+    known == both && (keeps(prepared) || wanted == both)
+}
+
+/// Whether something is wanted no more and stays, so that the parent says its kind on.
+fn keeps(prepared: &Prepared) -> bool {
+    let is_kept = |change: &ObjectChange| matches!(change.action, Action::Keep { .. });
+    prepared.plan.changes.iter().any(is_kept)
 }
 
 /// Writes what is wanted and nothing else: no parent, and no removal. What failed first, if something did.

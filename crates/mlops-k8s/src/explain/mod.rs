@@ -24,6 +24,7 @@ mod codes;
 mod facts;
 pub(crate) mod failure;
 mod gather;
+mod hopeless;
 mod judge;
 mod kinds;
 mod logs;
@@ -37,11 +38,11 @@ use mlops_core::Result;
 pub use codes::{CauseCode, CauseInfo};
 pub use facts::{Event, Facts, Found, Log, Object};
 pub use gather::gather;
+pub(crate) use hopeless::{Waits, hopeless, told};
 pub use judge::judge;
 pub(crate) use kinds::read_in_namespace;
 pub use model::{Cause, Evidence, Explanation, ObjectRef};
-pub use until::explain_until;
-pub(crate) use until::{Next, Pace, QUIET, follow};
+pub use until::{explain_until, explain_within};
 
 /// Explains why an object is not ready; with a `Namespace`, all that is in it.
 ///

@@ -283,6 +283,14 @@ fn after_colon(f: &mut fmt::Formatter<'_>, message: &str) -> fmt::Result {
     write!(f, ": {}", clean(message))
 }
 
+impl Cause {
+    /// It in one line, without evidence and remedy.
+    pub fn line(&self) -> String {
+        let message = clean(&self.message);
+        format!("{}: {message} ({})", self.subject, self.code)
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(

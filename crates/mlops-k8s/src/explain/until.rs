@@ -20,11 +20,11 @@ use super::model::{Explanation, ObjectRef};
 const TOGETHER: Duration = Duration::from_millis(30);
 
 /// How long it looks no further when nothing happens: time alone can make a cause (a provisioner that stays silent).
-pub(crate) const QUIET: Duration = Duration::from_secs(5);
+pub(super) const QUIET: Duration = Duration::from_secs(5);
 
 /// What comes after an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(super) enum Next {
     /// It was the last one.
     Done,
     /// Another follows: with the next change, and after this time at the latest.
@@ -33,11 +33,11 @@ pub(crate) enum Next {
 
 /// How often one explains, and how long.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(super) struct Pace {
     /// How long nothing is looked at after an explanation, however much happens.
-    pub(crate) pause: Duration,
+    pub(super) pause: Duration,
     /// When to give up.
-    pub(crate) end: Instant,
+    pub(super) end: Instant,
 }
 
 /// Explains a subject again at each event and each change around it, until `done` says so of the explanation.
@@ -68,19 +68,85 @@ pub async fn explain_until(
     follow(client, subject, pace, look).await
 }
 
+/// Explains a subject, and waits for a cause when it is not ready and has none yet: the last explanation, whether there is
+/// one in it by then or not.
+///
+/// ```no_run
+/// # async fn example(client: kube::Client) -> mlops_core::Result<()> {
+/// use std::time::Duration;
+/// use mlops_k8s::explain::{ObjectRef, explain_within};
+///
+/// let pod = ObjectRef::new("v1", "Pod", Some("models"), "web");
+/// println!("{}", explain_within(&client, &pod, Duration::from_secs(30)).await?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`super::explain`].
+pub async fn explain_within(
+    client: &Client,
+    subject: &ObjectRef,
+    within: Duration,
+) -> Result<Explanation> {
+    let end = Instant::now() + within;
+    let is_clear = |explanation: &Explanation| explanation.ready || explanation.cause.is_some();
+    let explanation = judge(&gather(client, subject).await?);
+    if is_clear(&explanation) || within.is_zero() {
+        return Ok(explanation);
+    }
+    let pace = Pace {
+        pause: Duration::ZERO,
+        end,
+    };
+    let look = |explanation: &Explanation| {
+        if is_clear(explanation) {
+            Next::Done
+        } else {
+            Next::Within(QUIET)
+        }
+    };
+    Ok(follow_on(client, subject, pace, look).await?.0)
+}
+
 /// The same for who remembers from one explanation to the next.
-pub(crate) async fn follow(
+pub(super) async fn follow(
+    client: &Client,
+    subject: &ObjectRef,
+    pace: Pace,
+    look: impl FnMut(&Explanation) -> Next,
+) -> Result<Explanation> {
+    match follow_on(client, subject, pace, look).await? {
+        (explanation, Ended::Done) => Ok(explanation),
+        (explanation, Ended::Late) => {
+            Err(Error::new(ErrorKind::Timeout, format!("explain {subject}"))
+                .with_source(format!("seen last: {explanation}")))
+        }
+    }
+}
+
+/// How following ended.
+enum Ended {
+    /// An explanation was the last one by what it says.
+    Done,
+    /// Time was up.
+    Late,
+}
+
+/// The last explanation.
+async fn follow_on(
     client: &Client,
     subject: &ObjectRef,
     pace: Pace,
     mut look: impl FnMut(&Explanation) -> Next,
-) -> Result<Explanation> {
+) -> Result<(Explanation, Ended)> {
     let mut changes = changes(client, subject).await?;
     loop {
         let explanation = judge(&gather(client, subject).await?);
         let looked = Instant::now();
         let next = match look(&explanation) {
-            Next::Done => return Ok(explanation),
+            Next::Done => return Ok((explanation, Ended::Done)),
             Next::Within(within) => looked + within,
         };
         tokio::select! {
@@ -88,8 +154,7 @@ pub(crate) async fn follow(
             () = sleep_until(next.min(pace.end)) => {}
         }
         if Instant::now() >= pace.end {
-            return Err(Error::new(ErrorKind::Timeout, format!("explain {subject}"))
-                .with_source(format!("seen last: {explanation}")));
+            return Ok((explanation, Ended::Late));
         }
         tokio::time::sleep(TOGETHER).await;
         sleep_until(pace.end.min(looked + pace.pause)).await;

@@ -19,6 +19,7 @@
 //! ```
 
 mod admission;
+mod asked;
 mod cluster;
 mod pull_secret;
 mod quantity;
@@ -33,6 +34,7 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::Client;
 use serde::{Deserialize, Serialize};
 
+pub use asked::Asked;
 pub use rights::{Right, rights_for, rights_for_members};
 pub use room::Room;
 
@@ -228,7 +230,7 @@ pub struct Preflight {
     rights: Vec<Right>,
     namespaces: Vec<String>,
     volumes: Vec<VolumeTrial>,
-    ingress: Option<ClassWanted>,
+    ingresses: Vec<ClassWanted>,
     dns: Option<()>,
     admission: Vec<(String, PodSecurity)>,
     room: Option<Room>,
@@ -270,12 +272,11 @@ impl Preflight {
         self
     }
 
-    /// There must be an `IngressClass`: this one, or with none a default one.
+    /// There must be an `IngressClass`: this one, or with none a default one. May be asked of several.
     #[must_use]
     pub fn with_ingress_class(mut self, name: Option<&str>) -> Self {
-        self.ingress = Some(name.map_or(ClassWanted::Default, |name| {
-            ClassWanted::Named(name.to_owned())
-        }));
+        let wanted = name.map(|name| ClassWanted::Named(name.to_owned()));
+        self.ingresses.push(wanted.unwrap_or(ClassWanted::Default));
         self
     }
 
@@ -337,7 +338,7 @@ impl Preflight {
         for trial in &self.volumes {
             work.push(volume::check(client, trial).boxed());
         }
-        if let Some(class) = &self.ingress {
+        for class in &self.ingresses {
             work.push(one(cluster::ingress_class(client, class.name())));
         }
         if self.dns.is_some() {

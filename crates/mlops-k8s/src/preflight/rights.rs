@@ -27,7 +27,7 @@ const MANY: usize = 5;
 ///
 /// As [`rbac_for`].
 pub fn rights_for(set: &ObjectSet, namespace: &str) -> Result<Vec<Right>> {
-    rights(set, &RightsOptions::new().with_namespace(namespace))
+    rights(set, RightsOptions::new().with_namespace(namespace))
 }
 
 /// The same for objects that are applied as members of a set, with those for its parent, its Lease, and what is wanted
@@ -43,12 +43,23 @@ pub fn rights_for_members(set: &ObjectSet, name: &SetName) -> Result<Vec<Right>>
         .with_parent("", "configmaps", Some(namespace), name.name())
         .with_lease(namespace, name.lease())
         .with_prune();
-    rights(set, &options)
+    rights(set, options)
 }
 
-fn rights(set: &ObjectSet, options: &RightsOptions) -> Result<Vec<Right>> {
+/// The kinds of cert-manager, which are looked for without their definitions:
+/// <https://cert-manager.io/docs/reference/api-docs/>.
+fn with_cert_manager(options: RightsOptions) -> RightsOptions {
+    let group = "cert-manager.io";
+    options
+        .with_namespaced_resource(group, "Certificate", "certificates")
+        .with_namespaced_resource(group, "CertificateRequest", "certificaterequests")
+        .with_namespaced_resource(group, "Issuer", "issuers")
+        .with_cluster_resource(group, "ClusterIssuer", "clusterissuers")
+}
+
+fn rights(set: &ObjectSet, options: RightsOptions) -> Result<Vec<Right>> {
     let values: Vec<Value> = set.iter().map(|object| object.json().clone()).collect();
-    let rights = rbac_for(&values, options)?;
+    let rights = rbac_for(&values, &with_cert_manager(options))?;
     let spaces = rights.namespaces.iter();
     let spaces = spaces.flat_map(|(name, rules)| rules.iter().map(move |rule| (Some(name), rule)));
     let everywhere = rights.cluster.iter().map(|rule| (None, rule));

@@ -123,8 +123,8 @@ fn amount(amounts: Option<&Amounts>, name: &str) -> Option<i128> {
 }
 
 /// What a pod requests, as the scheduler counts: its containers together with the sidecars, or its largest preparing one
-/// if that is more, and its overhead. None when a quantity cannot be read.
-fn requests(pod: &Pod) -> Option<(i128, i128)> {
+/// if that is more, and its overhead; both in thousandths. None when a quantity cannot be read.
+pub(super) fn requests(pod: &Pod) -> Option<(i128, i128)> {
     Some((request(pod, "cpu")?, request(pod, "memory")?))
 }
 

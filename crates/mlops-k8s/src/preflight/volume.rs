@@ -23,11 +23,17 @@ const ABANDONED: i64 = 900;
 
 /// Two checks: the class, and that a claim of it binds.
 pub(super) async fn check(client: &Client, trial: &VolumeTrial) -> Vec<Check> {
-    let name = match &trial.class {
-        Some(class) => format!("storage class {class}"),
-        None => "default storage class".to_owned(),
+    let namespace = &trial.namespace;
+    let (name, binds) = match &trial.class {
+        Some(class) => (
+            format!("storage class {class}"),
+            format!("a volume of {class} binds in {namespace}"),
+        ),
+        None => (
+            "default storage class".to_owned(),
+            format!("a volume binds in {namespace}"),
+        ),
     };
-    let binds = format!("a volume binds in {}", trial.namespace);
     let classes = match Api::<StorageClass>::all(client.clone())
         .list(&ListParams::default())
         .await

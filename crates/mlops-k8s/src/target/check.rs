@@ -16,9 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::ClusterTarget;
 use super::check_objects::{Frame, NAME, to_any_api_server};
 use super::check_pod::{PATIENCE, ended_pod, failed, late, read};
-use super::trouble::{Waits, hopeless};
 use crate::apply::{Applier, ApplyOptions, Outcome};
-use crate::explain::ObjectRef;
+use crate::explain::{ObjectRef, Waits, hopeless};
 use crate::objects::ObjectSet;
 
 /// Where the pod finds its files.

@@ -12,9 +12,8 @@ use mlops_core::{Error, ErrorKind, Result};
 
 use super::check::Ended;
 use super::check_objects::NAME;
-use super::trouble::{line, told};
 use crate::error::wrap;
-use crate::explain::{Cause, CauseCode, ObjectRef, explain};
+use crate::explain::{Cause, CauseCode, ObjectRef, explain, told};
 
 /// How long a check may take, the start of its pod and the pull of its image included.
 pub(super) const PATIENCE: Duration = Duration::from_mins(10);
@@ -82,7 +81,7 @@ pub(super) async fn late(client: &Client, subject: &ObjectRef) -> Error {
     let error = Error::new(ErrorKind::Timeout, doing);
     match cause {
         Some(cause) => error
-            .with_source(format!("{within}: {}", line(&cause)))
+            .with_source(format!("{within}: {}", cause.line()))
             .with_hint(cause.remedy),
         None => error.with_source(within),
     }
