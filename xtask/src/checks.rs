@@ -56,6 +56,7 @@ pub(crate) fn unused() -> Result<()> {
         .arg("--with-metadata"))
 }
 
+/// Beside them is the test of the node, which needs servers.
 pub(crate) fn rooms() -> Result<()> {
     run(&mut cargo([
         "test",
@@ -64,5 +65,8 @@ pub(crate) fn rooms() -> Result<()> {
         "xtask",
         "--test",
         "it",
+        "--",
+        "--skip",
+        "node::",
     ]))
 }
