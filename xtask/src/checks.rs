@@ -65,6 +65,7 @@ pub(crate) fn unused() -> Result<()> {
         .arg("--with-metadata"))
 }
 
+/// Beside them is the test of the node, which needs servers.
 pub(crate) fn rooms() -> Result<()> {
     run(&mut cargo([
         "test",
@@ -73,5 +74,8 @@ pub(crate) fn rooms() -> Result<()> {
         "xtask",
         "--test",
         "it",
+        "--",
+        "--skip",
+        "node::",
     ]))
 }

@@ -181,9 +181,9 @@ impl ClusterAccess {
 
     /// Makes a client. This runs the credentials' program, if there is one; it asks the server nothing.
     ///
-    /// The client repeats what is read when a connection breaks, for 20 s, and what the server asks to repeat. When the
-    /// server refuses the credentials they are taken anew, once a request: a token's file is read again, and the program
-    /// runs again.
+    /// The client repeats what is read when a connection breaks, for 20 s, and what the server asks to repeat: after as
+    /// many seconds as it says, unless those are more than 20. When the server refuses the credentials they are taken
+    /// anew, once a request: a token's file is read again, and the program runs again.
     ///
     /// # Errors
     ///

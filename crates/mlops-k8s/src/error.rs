@@ -6,6 +6,8 @@ use std::time::Duration;
 use mlops_core::{Error, ErrorKind};
 use serde_json::Value;
 
+use crate::explain::{CauseCode, remedy_of_refusal};
+
 /// The kind of an HTTP status and reason of the Kubernetes API
 /// (<https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#http-status-codes>).
 ///
@@ -136,11 +138,20 @@ impl Refusal {
         self.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
     }
 
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<String> {
         if self.is_terminating() {
-            return Some("the namespace is being removed: wait until it is gone, then try again");
+            return Some(
+                "the namespace is being removed: wait until it is gone, then try again".to_owned(),
+            );
         }
-        Some(match self.code {
+        // A quota, a webhook or a policy answers 403 as a missing right does, and no right helps against it.
+        match remedy_of_refusal(&self.message) {
+            Some((code, remedy)) if code != CauseCode::Forbidden => {
+                return Some(format!("{remedy} ({code})"));
+            }
+            _ => {}
+        }
+        let hint = match self.code {
             401 => "check that the credentials of the kubeconfig are still valid",
             403 => "ask for the right that the message names",
             413 => "make the object smaller",
@@ -148,7 +159,8 @@ impl Refusal {
                 "leave the field to its manager, or say that it is to be taken over"
             }
             _ => return None,
-        })
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -341,6 +353,26 @@ mod tests {
         assert!(refusal.is_field_conflict());
         assert_eq!(refusal.retry_after, Some(Duration::from_secs(3)));
         assert_eq!(refusal.causes[0].field, ".spec.replicas");
+    }
+
+    #[test]
+    fn the_hint_is_the_remedy_of_what_refused() {
+        let hint = |code: u16, message: &str| {
+            let body = serde_json::json!({"reason": "Forbidden", "message": message});
+            let refusal = Refusal::read(code, None, body.to_string().as_bytes());
+            let error = refusal.into_error("apply `x`");
+            error.hint().unwrap_or_default().to_owned()
+        };
+        let quota =
+            "pods \"a\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2";
+        assert_eq!(
+            hint(403, quota),
+            "lower what is asked, remove something, or raise ResourceQuota `small` (quota-exceeded)"
+        );
+        let right =
+            "secrets is forbidden: User \"ada\" cannot list resource \"secrets\" in API group \"\"";
+        assert_eq!(hint(403, right), "ask for the right that the message names");
+        assert_eq!(hint(422, "spec.replicas: Invalid value"), "");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use kube::client::Body;
 use mlops_core::{Error, ErrorKind, Result};
 use serde_json::Value;
@@ -161,7 +161,9 @@ pub(crate) async fn send(
             Err(failed) => failed,
         };
         let waited = started.elapsed();
-        if !may_pass(call, &failed, attempt, waited) || waited > call.patience {
+        // A pause that is longer than all of our patience is an answer: nobody waits for an hour.
+        let is_over = waited > call.patience || failed.retry_after > Some(call.patience);
+        if is_over || !may_pass(call, &failed, attempt, waited) {
             return Err(failed.error);
         }
         // Clients that failed together must not come back together.
@@ -238,10 +240,7 @@ async fn attempt_once(
             .await
             .map_err(|error| plain(wrap(error, doing())))?;
         let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER);
-        let retry_after = retry_after
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
+        let retry_after = wished(response.headers());
         let body = response.into_body().collect_bytes().await;
         let body = body.map_err(|error| {
             let error = Error::new(ErrorKind::Unavailable, doing()).with_source(error);
@@ -269,10 +268,102 @@ async fn attempt_once(
     }
 }
 
+/// How long the server asks to wait before the next attempt: whole seconds, as API servers send them. A date, which HTTP
+/// knows as well (<https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after>), and anything else counts as no wish:
+/// then the pauses are our own.
+pub(crate) fn wished(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
 /// Between a half and all of a pause, by the clock's last digits: enough to part clients.
 fn scattered(pause: Duration) -> Duration {
     let digits = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| now.subsec_nanos() % 1000);
     pause / 2 + (pause / 2) * digits / 1000
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::Response;
+    use serde_json::json;
+
+    use super::*;
+
+    /// When each request came.
+    pub(crate) type Asked = Arc<Mutex<Vec<tokio::time::Instant>>>;
+
+    /// A client whose first request is answered with 429, this header and this body, and the next with `{}`.
+    pub(crate) fn busy(retry_after: Option<&'static str>, body: Value) -> (kube::Client, Asked) {
+        let asked = Asked::default();
+        let seen = Arc::clone(&asked);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let mut seen = seen.lock().unwrap();
+            seen.push(tokio::time::Instant::now());
+            let mut answer = Response::builder();
+            let mut text = "{}".to_owned();
+            if seen.len() == 1 {
+                answer = answer.status(429);
+                text = body.to_string();
+                if let Some(value) = retry_after {
+                    answer = answer.header(RETRY_AFTER, value);
+                }
+            }
+            let answer = answer.body(Body::from(text.into_bytes()));
+            async move { answer }
+        });
+        (kube::Client::new(service, "default"), asked)
+    }
+
+    /// The pause between the two requests, in milliseconds: by a clock that moves only when everybody waits.
+    pub(crate) fn pause(asked: &Asked) -> u128 {
+        let asked = asked.lock().unwrap();
+        let [first, second] = asked[..] else {
+            panic!("asked {} times", asked.len())
+        };
+        (second - first).as_millis()
+    }
+
+    async fn pause_of(retry_after: Option<&'static str>, body: Value) -> u128 {
+        let (client, asked) = busy(retry_after, body);
+        let call = Call::post("/api/v1/namespaces", &json!({}));
+        ask(&client, &call, &|| "make it".to_owned()).await.unwrap();
+        pause(&asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_server_is_asked_again_when_it_says() {
+        for (seconds, millis) in [("7", 7000), ("1", 1000), ("0", 0)] {
+            let found = pause_of(Some(seconds), Value::Null).await;
+            assert!((millis..millis + 20).contains(&found), "{seconds}: {found}");
+        }
+        let wish = json!({"kind": "Status", "details": {"retryAfterSeconds": 3}});
+        let found = pause_of(None, wish.clone()).await;
+        assert!((3000..3020).contains(&found), "{found}");
+        // The header is the word of who answered last.
+        let found = pause_of(Some("2"), wish).await;
+        assert!((2000..2020).contains(&found), "{found}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_number_of_seconds_is_no_wish() {
+        for value in ["Wed, 21 Oct 2026 07:28:00 GMT", "soon", "-1", "1.5", ""] {
+            let found = pause_of(Some(value), Value::Null).await;
+            assert!((50..120).contains(&found), "{value}: {found}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_longer_than_a_call_is_worth() {
+        let (client, asked) = busy(Some("86400"), Value::Null);
+        let error = ask(&client, &Call::get("/api"), &|| "look".to_owned()).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RateLimited);
+        let wish = Refusal::of(&error).unwrap().retry_after;
+        assert_eq!(wish, Some(Duration::from_secs(86400)));
+        assert_eq!(asked.lock().unwrap().len(), 1);
+    }
 }

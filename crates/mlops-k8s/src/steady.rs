@@ -5,10 +5,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, UPGRADE};
+use http::header::{CONTENT_TYPE, UPGRADE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
@@ -16,7 +16,7 @@ use kube::client::Body;
 use tower::Service;
 
 use crate::error::may_pass;
-use crate::http::{ATTEMPTS_AT_500, FIRST_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE, Mended};
+use crate::http::{ATTEMPTS_AT_500, FIRST_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE, Mended, wished};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -138,10 +138,12 @@ impl Inner {
                 is_renewed = true;
                 continue;
             }
-            if !care.repeats(&answer, attempt) || begun.elapsed() > FIRST_PATIENCE {
+            let wish = answer.as_ref().ok().and_then(|it| wished(it.headers()));
+            let is_over = begun.elapsed() > FIRST_PATIENCE || wish > Some(FIRST_PATIENCE);
+            if is_over || !care.repeats(&answer, attempt) {
                 return answer;
             }
-            tokio::time::sleep(wished(&answer).unwrap_or(pause)).await;
+            tokio::time::sleep(wish.unwrap_or(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -182,13 +184,6 @@ async fn once(client: &Client, request: Request<Body>, care: Care) -> kube::Resu
     let (parts, body) = answer.into_parts();
     let bytes = body.collect_bytes().await?;
     Ok(Response::from_parts(parts, Body::from(bytes)))
-}
-
-/// How long the server asks to wait.
-fn wished(answer: &kube::Result<Response<Body>>) -> Option<Duration> {
-    let value = answer.as_ref().ok()?.headers().get(RETRY_AFTER)?;
-    let seconds = value.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
@@ -262,5 +257,33 @@ mod tests {
         let answer = client.send(request("POST").unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(renewals.load(Ordering::Relaxed), 1);
+    }
+
+    fn never() -> Make {
+        Arc::new(|| -> BoxFuture<'static, _> { panic!("the credentials are good") })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_server_is_asked_again_when_it_says() {
+        use crate::http::tests::{busy, pause};
+
+        for (value, least) in [("7", 7000), ("Wed, 21 Oct 2026 07:28:00 GMT", 100)] {
+            // Also what must not be made twice: with 429 nothing was done.
+            for method in ["GET", "POST"] {
+                let (client, asked) = busy(Some(value), serde_json::Value::Null);
+                let client = steady(client, never());
+                let request = Request::builder().method(method).uri("/a");
+                let request = request.body(Body::empty()).unwrap();
+                let answer = client.send(request).await.unwrap();
+                assert_eq!(answer.status(), 200);
+                let found = pause(&asked);
+                assert!((least..least + 20).contains(&found), "{value}: {found}");
+            }
+        }
+        let (client, asked) = busy(Some("86400"), serde_json::Value::Null);
+        let client = steady(client, never());
+        let request = Request::get("/a").body(Body::empty()).unwrap();
+        assert_eq!(client.send(request).await.unwrap().status(), 429);
+        assert_eq!(asked.lock().unwrap().len(), 1);
     }
 }

@@ -25,11 +25,6 @@ fn map(name: &str, value: &str) -> String {
     )
 }
 
-/// A name that no other run on the same node has.
-fn unique(word: &str) -> String {
-    format!("{word}-{}", std::process::id())
-}
-
 async fn client(kubeconfig: &Path) -> kube::Client {
     let access = ClusterAccess::read(kubeconfig, None).unwrap();
     access.connect().await.unwrap()
@@ -45,33 +40,6 @@ fn apply(kubeconfig: &Path, text: &str) {
     };
     let report = Runtime::new().unwrap().block_on(work);
     assert!(report.is_complete(), "{report:?}");
-}
-
-/// A namespace of a test on the node, and all in it; gone at the end.
-struct Namespace(String);
-
-impl Namespace {
-    fn on_node(word: &str) -> Self {
-        let name = unique(word);
-        let text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {name} }}\n");
-        apply(&TestNode::shared().kubeconfig(), &text);
-        Self(name)
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        use kube::api::DeleteParams;
-        use mlops_k8s::k8s_openapi::api::core::v1::Namespace;
-        let work = async {
-            let client = client(&TestNode::shared().kubeconfig()).await;
-            let all: Api<Namespace> = Api::all(client);
-            all.delete(&self.0, &DeleteParams::default()).await.err()
-        };
-        if let Some(error) = Runtime::new().unwrap().block_on(work) {
-            eprintln!("the namespace {} stays: {error}", self.0);
-        }
-    }
 }
 
 fn web(namespace: &str, replicas: u8) -> String {
@@ -169,14 +137,19 @@ spec:
 ---
 apiVersion: example.org/v1
 kind: Backup
-metadata: { name: nightly, namespace: default }
+metadata: { name: nightly, namespace: recipe-rule }
+---
+apiVersion: v1
+kind: Namespace
+metadata: { name: recipe-rule, labels: { mlops.dev/test: recipe-rule } }
 ";
     apply(&kubeconfig, definition);
     let report = |status: Value| {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("example.org", "v1", "Backup"));
         let work = async {
             let client = client(&kubeconfig).await;
-            let backups: Api<DynamicObject> = Api::namespaced_with(client, "default", &resource);
+            let backups: Api<DynamicObject> =
+                Api::namespaced_with(client, "recipe-rule", &resource);
             let patch = Patch::Merge(json!({ "status": status }));
             let how = PatchParams::default();
             backups.patch("nightly", &how, &patch).await.unwrap();
@@ -185,7 +158,7 @@ metadata: { name: nightly, namespace: default }
     };
     let wait = || {
         let mut command = example("own_readiness_rule");
-        command.arg(&kubeconfig).args(["default", "nightly"]);
+        command.arg(&kubeconfig).args(["recipe-rule", "nightly"]);
         command
     };
 
@@ -213,15 +186,15 @@ metadata: { name: nightly, namespace: default }
 #[test]
 fn wait_for_deployment() {
     let kubeconfig = TestNode::shared().kubeconfig();
-    let namespace = Namespace::on_node("recipe-wait");
-    apply(&kubeconfig, &web(&namespace.0, 2));
+    let namespace = TestNode::shared().own_namespace("recipe-wait");
+    apply(&kubeconfig, &web(namespace.name(), 2));
     let text = run(example("wait_for_deployment")
         .arg(&kubeconfig)
-        .args([&namespace.0, "web"]));
+        .args([namespace.name(), "web"]));
     assert!(text.ends_with("\nready\n") || text == "ready\n", "{text}");
 
     // A container that never gets ready, and a deadline that is soon over.
-    let broken = web(&namespace.0, 1)
+    let broken = web(namespace.name(), 1)
         .replace("name: web,", "name: broken,")
         .replace("app: web", "app: broken")
         .replace(
@@ -232,7 +205,7 @@ fn wait_for_deployment() {
     apply(&kubeconfig, &broken);
     let output = example("wait_for_deployment")
         .arg(&kubeconfig)
-        .args([&namespace.0, "broken"])
+        .args([namespace.name(), "broken"])
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -246,11 +219,11 @@ fn wait_for_deployment() {
 #[test]
 fn watch_apply() {
     let kubeconfig = TestNode::shared().kubeconfig();
-    let namespace = Namespace::on_node("recipe-watch");
+    let namespace = TestNode::shared().own_namespace("recipe-watch");
     let folder = tempfile::tempdir().unwrap();
-    let file = write(folder.path(), "web.yaml", &web(&namespace.0, 1));
+    let file = write(folder.path(), "web.yaml", &web(namespace.name(), 1));
     let text = run(example("watch_apply").arg(&kubeconfig).arg(file));
-    let object = format!("Deployment.apps/web in {}", namespace.0);
+    let object = format!("Deployment.apps/web in {}", namespace.name());
     let mut lines = text
         .lines()
         .map(|line| line.split_once(" ms  ").unwrap().1.to_owned());
@@ -272,9 +245,9 @@ fn watch_apply() {
 #[test]
 fn explain_pod() {
     let kubeconfig = TestNode::shared().kubeconfig();
-    let namespace = Namespace::on_node("recipe-explain");
+    let namespace = TestNode::shared().own_namespace("recipe-explain");
     let pod = |name: &str, more: &str| {
-        let namespace = &namespace.0;
+        let namespace = namespace.name();
         let text = format!(
             "apiVersion: v1
 kind: Pod
@@ -291,7 +264,7 @@ spec:
         apply(&kubeconfig, &text);
         run(example("explain_pod")
             .arg(&kubeconfig)
-            .args([namespace.as_str(), name]))
+            .args([namespace, name]))
     };
     assert_eq!(pod("fine", ""), "ready\n");
     let text = pod(

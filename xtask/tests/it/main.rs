@@ -1,6 +1,7 @@
-//! The shape of the workspace: what is pure stays pure, and arrows point one way.
+//! The shape of the workspace: what is pure stays pure, and arrows point one way; and the tasks that start servers.
 
 mod direction;
+mod node;
 mod pages;
 mod purity;
 

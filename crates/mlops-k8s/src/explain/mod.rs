@@ -74,3 +74,10 @@ pub fn explain_refusal(subject: &ObjectRef, message: &str) -> Option<Cause> {
     };
     Some(judge::cause_of(code, subject, finding.with([answer])))
 }
+
+/// What helps against a refusal, and the code of its cause.
+pub(crate) fn remedy_of_refusal(message: &str) -> Option<(CauseCode, String)> {
+    let (code, finding) = judge::judge_refusal(message)?;
+    let cause = judge::cause_of(code, &ObjectRef::of_namespace(""), finding);
+    Some((cause.code, cause.remedy))
+}

@@ -1,10 +1,12 @@
-//! A webhook that changes what is sent, called by the real API server.
+//! Webhooks that change what is sent, or refuse it, called by the real API server.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use mlops_core::ErrorKind;
+use mlops_k8s::explain::{CauseCode, ObjectRef, explain_refusal};
 use mlops_k8s::{
     Action, Applier, ApplyEvent, ApplyOptions, ObjectId, ObjectSet, Outcome, PlanOptions,
 };
@@ -159,4 +161,93 @@ async fn what_a_webhook_guards_is_written_after_it() {
     );
     assert_nothing_to_do(&applier, &set).await;
     apply(&applier, &ObjectSet::new()).await;
+}
+
+/// Refuses all: one with the answer of a policy, others without a status of their own.
+fn denial(request: &Value) -> Value {
+    let mut status = json!({"message": "maps need an owner\u{1b}[2J"});
+    if request["request"]["name"] == "one" {
+        status["code"] = json!(403);
+    }
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "response": {"uid": request["request"]["uid"], "allowed": false, "status": status},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_denies_is_said_with_its_name_and_word() {
+    let server = TlsServer::start(|_, _, request| (200, denial(request)));
+    let client = client().await;
+    let namespace = namespace(&client, "denied").await;
+    let mut hook = configuration(&namespace, &server);
+    hook["kind"] = json!("ValidatingWebhookConfiguration");
+    hook["webhooks"][0]["name"] = json!("owners.example.com");
+    let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    send(&client, "POST", hooks, &hook).await;
+    // The API server asks it from some moments later on.
+    let maps = format!("/api/v1/namespaces/{namespace}/configmaps?dryRun=All");
+    let probe = json!({"metadata": {"name": "probe", "labels": {"app": "demo"}}}).to_string();
+    let is_taken = async || {
+        let request = http::Request::post(&maps).header("content-type", "application/json");
+        let request = request.body(probe.clone().into_bytes()).unwrap();
+        client.request::<Value>(request).await.is_ok()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while is_taken().await {
+        assert!(Instant::now() < deadline, "the webhook is never asked");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    let mut set = ObjectSet::new();
+    for (name, app) in [("one", "demo"), ("two", "demo"), ("three", "free")] {
+        set.add_value(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {"text": "1"},
+            "metadata": {"name": name, "namespace": namespace, "labels": {"app": app}},
+        }))
+        .unwrap();
+    }
+    let applier = Applier::new(client.clone()).with_set("demo", &namespace);
+    let report = applier
+        .apply(&set, &ApplyOptions::default(), &quiet)
+        .await
+        .unwrap();
+    assert!(!report.is_complete());
+    let outcome = |name: &str| {
+        let mut all = report.outcomes.iter();
+        &all.find(|(id, _)| id.name == name).unwrap().1
+    };
+    assert_eq!(*outcome("three"), Outcome::Created);
+    for (name, kind) in [
+        ("one", ErrorKind::PermissionDenied),
+        ("two", ErrorKind::InvalidInput),
+    ] {
+        let Outcome::Failed(failure) = outcome(name) else {
+            panic!("{report:?}")
+        };
+        assert_eq!(failure.kind, kind, "{failure:?}");
+        let said = failure.causes.join(": ");
+        let word =
+            r#"admission webhook "owners.example.com" denied the request: maps need an owner"#;
+        assert!(said.contains(word), "{said}");
+        assert!(!said.contains(char::is_control), "{said:?}");
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("change the object as the webhook says, or change the policy (webhook-denied)")
+        );
+        let subject = ObjectRef::new("v1", "ConfigMap", Some(&namespace), name);
+        let cause = explain_refusal(&subject, &said).unwrap();
+        assert_eq!(cause.code, CauseCode::WebhookDenied);
+    }
+
+    // Without the webhook the same apply does what was left.
+    let one = format!("{hooks}/{namespace}");
+    send(&client, "DELETE", &one, &json!({})).await;
+    while !is_taken().await {
+        assert!(Instant::now() < deadline, "the webhook is still asked");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let report = apply(&applier, &set).await;
+    assert_eq!(report.count(&Outcome::Created), 2);
+    assert_nothing_to_do(&applier, &set).await;
 }

@@ -56,7 +56,9 @@ async fn the_program_of_a_kubeconfig_runs_when_connecting_and_not_before() {
 /// As the kubelet renews the token of a pod: another one is in the file, and the old one is no longer good.
 #[tokio::test]
 async fn a_token_is_read_from_its_file_again_when_the_server_refuses_it() {
-    let token = account_token(&client().await, "default", "by-file").await;
+    let admin = client().await;
+    let namespace = namespace(&admin, "by-file").await;
+    let token = account_token(&admin, &namespace, "by-file").await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "no longer good").unwrap();
@@ -76,7 +78,7 @@ async fn a_token_is_read_from_its_file_again_when_the_server_refuses_it() {
     let told = send(&client, "POST", review, &ask).await;
     assert_eq!(
         told["status"]["userInfo"]["username"],
-        "system:serviceaccount:default:by-file"
+        format!("system:serviceaccount:{namespace}:by-file")
     );
 }
 

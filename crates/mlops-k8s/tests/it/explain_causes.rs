@@ -89,7 +89,15 @@ async fn record(client: &kube::Client, case: &Case, subject: &ObjectRef, namespa
 }
 
 /// Sets all cases, explains them side by side, and clears away whatever came of it.
-async fn play(kubeconfig: &std::path::Path, text: &str) -> BTreeMap<CauseCode, Seen> {
+#[expect(
+    clippy::print_stdout,
+    reason = "a test that fails shows what it saw, before it clears away"
+)]
+async fn play(
+    kubeconfig: &std::path::Path,
+    node: Option<&TestNode>,
+    text: &str,
+) -> BTreeMap<CauseCode, Seen> {
     let cases = cases(text);
     let stage = Arc::new(Stage::on(kubeconfig).await);
     let set = cases.iter().take(1).map(|case| stage.set(case));
@@ -101,6 +109,10 @@ async fn play(kubeconfig: &std::path::Path, text: &str) -> BTreeMap<CauseCode, S
         join_all(cases.iter().map(|case| explained(&stage, kubeconfig, case))).await
     };
     let results = std::panic::AssertUnwindSafe(work).catch_unwind().await;
+    let failed = |results: &Vec<Result<Seen, String>>| results.iter().any(Result::is_err);
+    if let Some(node) = node.filter(|_| results.as_ref().map_or(true, failed)) {
+        println!("{}", node.state());
+    }
     stage.clear(&cases).await;
     let results = results.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let wrong: Vec<&String> = results
@@ -123,15 +135,13 @@ async fn play(kubeconfig: &std::path::Path, text: &str) -> BTreeMap<CauseCode, S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cause_is_provoked_and_explained_and_the_page_tells_of_it() {
-    let node = tokio::task::spawn_blocking(|| TestNode::shared().kubeconfig())
-        .await
-        .unwrap();
+    let node = tokio::task::spawn_blocking(TestNode::shared).await.unwrap();
     let server = tokio::task::spawn_blocking(|| TestCluster::shared().kubeconfig())
         .await
         .unwrap();
-    let mut seen = play(&node, ON_NODE).await;
+    let mut seen = play(&node.kubeconfig(), Some(node), ON_NODE).await;
     assert!(seen.len() >= 40, "only {} causes on the node", seen.len());
-    seen.extend(play(&server, ON_SERVER).await);
+    seen.extend(play(&server, None, ON_SERVER).await);
     explain_page::check(&seen);
     if explain_page::updates() {
         explain_recorded::forget_others(&seen);

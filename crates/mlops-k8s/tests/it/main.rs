@@ -19,6 +19,7 @@ mod explain_stage;
 mod explain_until;
 mod lease_holding;
 mod least_rights;
+mod observe_asks;
 mod plan_found;
 mod preflight;
 mod preflight_offers;

@@ -150,14 +150,14 @@ async fn left_over(client: &Client, namespace: &str) -> usize {
 
 #[tokio::test]
 async fn on_a_node_a_volume_binds_and_nothing_is_left_over() {
-    let kubeconfig = tokio::task::spawn_blocking(|| TestNode::shared().kubeconfig())
-        .await
-        .unwrap();
-    let stage = Stage::on(&kubeconfig).await;
-    let namespace = unique("volume");
-    stage
-        .create_namespace(&namespace, &serde_json::Map::new())
-        .await;
+    let (node, own) = tokio::task::spawn_blocking(|| {
+        let node = TestNode::shared();
+        (node, node.own_namespace("volume"))
+    })
+    .await
+    .unwrap();
+    let stage = Stage::on(&node.kubeconfig()).await;
+    let namespace = own.name().to_owned();
     let silent = json!({
         "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": namespace },
         "provisioner": "silent.example.com",
@@ -200,11 +200,6 @@ async fn on_a_node_a_volume_binds_and_nothing_is_left_over() {
     }
     let classes: Api<k8s_openapi::api::storage::v1::StorageClass> = Api::all(stage.client.clone());
     classes
-        .delete(&namespace, &kube::api::DeleteParams::default())
-        .await
-        .unwrap();
-    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(stage.client.clone());
-    namespaces
         .delete(&namespace, &kube::api::DeleteParams::default())
         .await
         .unwrap();

@@ -12,13 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const WEB: &str = r"
-apiVersion: v1
-kind: Namespace
-metadata: { name: reach }
----
 apiVersion: apps/v1
 kind: Deployment
-metadata: { name: web, namespace: reach }
+metadata: { name: web }
 spec:
   replicas: 2
   selector: { matchLabels: { app: web } }
@@ -36,7 +32,7 @@ spec:
 ---
 apiVersion: v1
 kind: Service
-metadata: { name: web, namespace: reach }
+metadata: { name: web }
 spec:
   selector: { app: web }
   ports: [{ name: http, port: 80, targetPort: http }]
@@ -53,16 +49,21 @@ async fn get(forward: &Forward) -> String {
 
 #[tokio::test]
 async fn pods_are_read_entered_and_reached() {
-    let access = ClusterAccess::read(&TestNode::shared().kubeconfig(), None).unwrap();
+    let node = TestNode::shared();
+    let namespace = node.own_namespace("reach");
+    let namespace = namespace.name();
+    let access = ClusterAccess::read(&node.kubeconfig(), None).unwrap();
     let client = access.connect().await.unwrap();
     let set = ObjectSet::from_yaml("web.yaml", WEB).unwrap();
-    let applier = Applier::new(client.clone()).with_set("web", "reach");
+    let applier = Applier::new(client.clone())
+        .with_set("web", namespace)
+        .with_namespace(namespace);
     let report = applier.apply(&set, &ApplyOptions::default(), &|_| {}).await;
     assert!(report.unwrap().is_complete());
     let patience = WaitOptions::new(Duration::from_mins(1));
     applier.wait(&set, &patience, &|_| {}).await.unwrap();
 
-    let lines = logs(&client, "reach", "app=web", LogOptions::default());
+    let lines = logs(&client, namespace, "app=web", LogOptions::default());
     let lines: Vec<_> = lines.await.unwrap().try_collect().await.unwrap();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(
@@ -70,14 +71,14 @@ async fn pods_are_read_entered_and_reached() {
             .iter()
             .all(|line| line.text == "started" && line.container == "main")
     );
-    let none = logs(&client, "reach", "app=other", LogOptions::default()).await;
+    let none = logs(&client, namespace, "app=other", LogOptions::default()).await;
     assert_eq!(none.err().unwrap().kind(), ErrorKind::NotFound);
 
     let pod = &lines[0].pod;
     let script = "cat; echo wrong >&2; exit 3";
     let ended = exec(
         &client,
-        "reach",
+        namespace,
         pod,
         "main",
         &["sh", "-c", script],
@@ -89,17 +90,17 @@ async fn pods_are_read_entered_and_reached() {
         (ended.code, ended.output.as_slice(), ended.errors.as_slice()),
         (3, &b"input"[..], &b"wrong\n"[..])
     );
-    let name = exec(&client, "reach", pod, "main", &["hostname"], b"")
+    let name = exec(&client, namespace, pod, "main", &["hostname"], b"")
         .await
         .unwrap();
     assert_eq!(
         (name.code, String::from_utf8(name.output).unwrap().trim()),
         (0, pod.as_str())
     );
-    let missing = exec(&client, "reach", pod, "main", &["no-such-program"], b"").await;
+    let missing = exec(&client, namespace, pod, "main", &["no-such-program"], b"").await;
     assert!(missing.is_err() || missing.unwrap().code != 0);
 
-    let forward = Forward::open(client.clone(), "reach", "web", "http")
+    let forward = Forward::open(client.clone(), namespace, "web", "http")
         .await
         .unwrap();
     let answers = futures::future::join_all((0..8).map(|_| get(&forward))).await;
@@ -108,12 +109,12 @@ async fn pods_are_read_entered_and_reached() {
             .iter()
             .all(|text| text.contains("200 OK") && text.contains("web-"))
     );
-    let wrong = Forward::open(client.clone(), "reach", "web", "https")
+    let wrong = Forward::open(client.clone(), namespace, "web", "https")
         .await
         .unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::InvalidInput);
     assert_eq!(wrong.causes(), ["it has no port `https`, but `http`"]);
-    let wrong = Forward::open(client.clone(), "reach", "nothing", "")
+    let wrong = Forward::open(client.clone(), namespace, "nothing", "")
         .await
         .unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::NotFound);

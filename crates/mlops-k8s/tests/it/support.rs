@@ -14,6 +14,7 @@ use kube::client::Body;
 use mlops_k8s::{
     Applier, ApplyEvent, ApplyOptions, ApplyReport, ClusterAccess, ObjectSet, PlanOptions,
 };
+pub(crate) use mlops_testkit::kubernetes::TEST_LABEL;
 use mlops_testkit::kubernetes::TestCluster;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -71,9 +72,6 @@ pub(crate) async fn client_with(faults: &Faults) -> Client {
         "default",
     )
 }
-
-/// The label of the namespaces of tests; its value says of which test.
-pub(crate) const TEST_LABEL: &str = "mlops.dev/test";
 
 /// A namespace of its own, made by hand.
 pub(crate) async fn namespace(client: &Client, word: &str) -> String {

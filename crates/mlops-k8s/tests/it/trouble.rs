@@ -63,13 +63,14 @@ async fn the_api_server_is_restarted_in_the_middle_and_its_store_is_slow() {
         .await
         .unwrap();
     let client = client_of(&cluster.kubeconfig()).await;
-    let applier = Applier::new(client.clone()).with_set("demo", "default");
-    let set = config_maps("default", 1500);
+    let namespace = namespace(&client, "restart").await;
+    let applier = Applier::new(client.clone()).with_set("demo", &namespace);
+    let set = config_maps(&namespace, 1500);
     let work = tokio::spawn({
         let (applier, set) = (applier.clone(), set.clone());
         async move { apply(&applier, &set).await }
     });
-    while names(&client, "default").await.len() < 100 {
+    while names(&client, &namespace).await.len() < 100 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let cluster = tokio::task::spawn_blocking(move || {
@@ -82,7 +83,7 @@ async fn the_api_server_is_restarted_in_the_middle_and_its_store_is_slow() {
     let report = work.await.unwrap();
     assert!(report.retries > 0, "the restart came too late");
     assert_nothing_to_do(&applier, &set).await;
-    assert!(names(&client, "default").await.len() > 1500);
+    assert_eq!(names(&client, &namespace).await.len(), 1501);
     // Its store does not answer for a while.
     let store = cluster.etcd_pid().to_string();
     let signal = move |name: &str| {
@@ -97,7 +98,7 @@ async fn the_api_server_is_restarted_in_the_middle_and_its_store_is_slow() {
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         signal("-CONT");
     };
-    let fewer = config_maps("default", 100);
+    let fewer = config_maps(&namespace, 100);
     let ((), report) = tokio::join!(slow, apply(&applier, &fewer));
     assert_eq!(report.count(&Outcome::Removed), 1400);
     assert_nothing_to_do(&applier, &fewer).await;

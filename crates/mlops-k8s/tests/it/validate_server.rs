@@ -6,7 +6,7 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::discovery::{ApiResource, Discovery, Scope};
 use mlops_k8s::validate::{Presence, Validator, Version};
-use mlops_testkit::kubernetes::TestCluster;
+use mlops_testkit::kubernetes::{TEST_LABEL, TestCluster};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -187,7 +187,8 @@ pub(crate) async fn make_definition(client: &Client, object: &Value) {
 
 /// A namespace with the account that pods get, which no controller makes here.
 async fn make_namespace(client: &Client, resources: &Resources, name: &str) {
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let labels = json!({TEST_LABEL: "validate"});
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
     make(client, resources, &namespace).await;
     let account = json!({
         "apiVersion": "v1", "kind": "ServiceAccount",

@@ -44,6 +44,7 @@ impl TestCluster {
     /// When the programs are missing and cannot be built, or the servers do not start.
     pub fn start() -> Self {
         let programs = programs();
+        programs.need(&["etcd", "kube-apiserver"]);
         let folder = make_folder("mlops-cluster-", None);
         let addresses = Addresses {
             host: "127.0.0.1".to_owned(),

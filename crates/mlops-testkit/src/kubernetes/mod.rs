@@ -14,6 +14,7 @@ mod node;
 pub mod platform;
 pub(crate) mod programs;
 mod proxy;
+mod space;
 mod state;
 pub mod tools;
 mod trouble;
@@ -25,6 +26,7 @@ pub use cluster::TestCluster;
 pub use node::{NODE, TestNode};
 pub use programs::{Programs, VERSION, build_all, programs};
 pub use proxy::{Fault, FaultProxy};
+pub use space::{OwnNamespace, TEST_LABEL};
 
 #[cfg(test)]
 mod tests;

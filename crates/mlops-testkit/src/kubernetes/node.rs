@@ -16,7 +16,7 @@ use super::certificates::Authority;
 use super::cluster::end;
 use super::commands::{self, Addresses, SERVICES, Start};
 use super::images::{Image, write_archive};
-use super::programs::{Programs, programs};
+use super::programs::{Programs, SERVERS, programs};
 use crate::server::{Guarded, make_folder};
 
 /// Names the folder of a node that runs already, which tests then use in place of one of their own.
@@ -87,6 +87,7 @@ impl TestNode {
     /// When a program is missing or something does not start; with its log.
     pub fn start() -> Self {
         let programs = programs();
+        programs.need(&SERVERS);
         let folder = make_folder("mlops-node-", None);
         let cable = Cable::choose();
         prepare(&folder, programs, &cable);

@@ -22,7 +22,7 @@ pub const VERSION: &str = "1.35.4";
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 /// The servers that are one program.
-const SERVERS: [&str; 6] = [
+pub(super) const SERVERS: [&str; 6] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -53,16 +53,32 @@ const RECIPE: [(&str, &str); 3] = [
 /// Where the programs are.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// The folder of the servers; none when they are on `PATH`.
-    servers: Option<PathBuf>,
+    /// Where servers are looked for, the first first.
+    folders: Vec<PathBuf>,
+    /// Makes all servers, unless they are made already, and hands back their folder.
+    built: fn() -> PathBuf,
 }
 
 impl Programs {
-    /// The path of `etcd`, `kube-apiserver` and so on.
+    /// The path of `etcd`, `kube-apiserver` and so on: in the folder that `KUBEBUILDER_ASSETS` names, else on `PATH`, else
+    /// in the cache, into which Go builds all of them when they are not there yet. Each is looked for by itself, since the
+    /// folder of envtest holds the two of a control plane and none of a node.
+    ///
+    /// # Panics
+    ///
+    /// When it is nowhere and cannot be built, with what is missing.
     pub fn server(&self, name: &str) -> PathBuf {
-        match &self.servers {
-            Some(folder) => folder.join(name),
-            None => on_path(name).unwrap_or_else(|| PathBuf::from(name)),
+        assert!(
+            SERVERS.contains(&name),
+            "`{name}` is no server of Kubernetes"
+        );
+        find_in(&self.folders, name).unwrap_or_else(|| (self.built)().join(name))
+    }
+
+    /// Has those of these servers built that are nowhere: before anything is made that a failure would leave behind.
+    pub(super) fn need(&self, servers: &[&str]) {
+        for name in servers {
+            self.server(name);
         }
     }
 
@@ -92,10 +108,17 @@ impl Programs {
 
 /// A program on `PATH`.
 pub(super) fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+    find_in(&path_folders(), name)
+}
+
+fn path_folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).collect()
+}
+
+fn find_in(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let mut paths = folders.iter().map(|folder| folder.join(name));
+    paths.find(|path| path.is_file())
 }
 
 fn version_folder(name: &str, module: &str) -> String {
@@ -103,27 +126,21 @@ fn version_folder(name: &str, module: &str) -> String {
     format!("{name}-{}", version.trim_start_matches('v'))
 }
 
-/// The programs: in the folder that `KUBEBUILDER_ASSETS` names, on `PATH` when all of them are, in the cache, else built
-/// into the cache by Go.
-///
-/// # Panics
-///
-/// When there are none and they cannot be built, with what is missing.
+/// The programs of this machine.
 pub fn programs() -> &'static Programs {
     static FOUND: OnceLock<Programs> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let named = std::env::var_os(ASSETS).map(PathBuf::from);
-        if let Some(folder) = named.filter(|folder| folder.join("kube-apiserver").is_file()) {
-            return Programs {
-                servers: Some(folder),
-            };
-        }
-        if SERVERS.iter().all(|name| on_path(name).is_some()) {
-            return Programs { servers: None };
-        }
-        let entry = format!("kubernetes-{VERSION}-{}", recipe_of(&RECIPE));
+        let named = std::env::var_os(ASSETS).filter(|folder| !folder.is_empty());
         Programs {
-            servers: Some(make_once(&entry, build)),
+            folders: named
+                .map(PathBuf::from)
+                .into_iter()
+                .chain(path_folders())
+                .collect(),
+            built: || {
+                let entry = format!("kubernetes-{VERSION}-{}", recipe_of(&RECIPE));
+                make_once(&entry, build)
+            },
         }
     })
 }
@@ -132,10 +149,11 @@ pub fn programs() -> &'static Programs {
 ///
 /// # Panics
 ///
-/// As [`programs`].
+/// As [`Programs::server`].
 pub fn build_all(mut say: impl FnMut(&str)) {
     say("Kubernetes");
     let programs = programs();
+    programs.need(&SERVERS);
     for (name, _) in ADDONS {
         say(name);
         programs.addon(name);
@@ -233,5 +251,59 @@ pub(crate) fn make_once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     match folder {
         Ok(folder) => folder,
         Err(error) => panic!("cannot keep {name} for the tests: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_is_taken_from_the_first_place_that_has_it() {
+        let made = tempfile::tempdir().unwrap();
+        // As envtest has them, and a machine with a kubelet.
+        let (assets, path) = (made.path().join("assets"), made.path().join("path"));
+        for (folder, names) in [
+            (&assets, &["kube-apiserver", "etcd"][..]),
+            (&path, &["etcd", "kubelet"]),
+        ] {
+            fs::create_dir(folder).unwrap();
+            for name in names {
+                fs::write(folder.join(name), "").unwrap();
+            }
+        }
+        let folders = vec![assets.clone(), path.clone()];
+        let programs = Programs {
+            folders,
+            built: || PathBuf::from("/built"),
+        };
+        let found = SERVERS.map(|name| programs.server(name));
+        let built = |name| Path::new("/built").join(name);
+        assert_eq!(
+            found,
+            [
+                assets.join("etcd"),
+                assets.join("kube-apiserver"),
+                built("kube-controller-manager"),
+                built("kube-scheduler"),
+                path.join("kubelet"),
+                built("kube-proxy"),
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_built_for_servers_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["kube-apiserver", "etcd"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let programs = Programs {
+            folders: vec![folder.path().to_owned()],
+            built: || panic!("it builds"),
+        };
+        programs.server("etcd");
+        programs.server("kube-apiserver");
+        assert!(std::panic::catch_unwind(|| programs.server("kubelet")).is_err());
     }
 }

@@ -42,19 +42,20 @@ fn an_api_server_answers_is_stopped_and_comes_again() {
 /// Runs a pod to its end and hands back what it printed.
 fn run_pod(
     node: &TestNode,
+    namespace: &str,
     name: &str,
     image: &str,
     command: &str,
     container: &str,
     pod: &str,
 ) -> String {
-    let path = format!("/api/v1/namespaces/default/pods/{name}");
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     node.apply(
         &path,
         &format!(
             "apiVersion: v1
 kind: Pod
-metadata: {{ name: {name}, namespace: default }}
+metadata: {{ name: {name}, namespace: {namespace} }}
 spec:
   restartPolicy: Never
   containers:
@@ -88,6 +89,7 @@ fn the_images_of_a_platform_run() {
     let environment = environment.parent().unwrap().parent().unwrap();
     let node = TestNode::shared();
     node.import_platform(environment);
+    let namespace = node.own_namespace("images");
     let postgres = r#"["/bin/sh", "-c", "/usr/lib/postgresql/*/bin/postgres --version"]"#;
     for (name, image, command, said) in [
         (
@@ -109,7 +111,7 @@ fn the_images_of_a_platform_run() {
             "/opt/mlops/lib",
         ),
     ] {
-        let log = run_pod(node, name, image, command, "", "");
+        let log = run_pod(node, namespace.name(), name, image, command, "", "");
         assert!(log.contains(said), "{name}: {log}");
     }
 }
@@ -131,6 +133,7 @@ spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 10Mi } }
                   nc -w 5 kubernetes.default.svc 443 </dev/null; echo reached";
     let log = run_pod(
         &node,
+        "default",
         "asks",
         BUSYBOX,
         &format!(r#"["sh", "-ec", "{script}"]"#),
