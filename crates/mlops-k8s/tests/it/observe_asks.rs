@@ -149,10 +149,10 @@ async fn a_kind_that_is_not_there_and_one_that_nobody_knows_of_are_no_absent_obj
     let refused = async |group: &str| {
         let set = both(group);
         let planned = applier.plan(&set, &PlanOptions::default()).await;
-        let applied = applier.apply(&set, &ApplyOptions::default(), &quiet).await;
-        let (planned, applied) = (planned.unwrap_err(), applied.unwrap_err());
-        assert_eq!(planned.kind(), applied.kind());
-        assert_eq!(planned.causes(), applied.causes());
+        let written = applier.apply(&set, &ApplyOptions::default(), &quiet).await;
+        let (planned, written) = (planned.unwrap_err(), written.unwrap_err());
+        assert_eq!(planned.kind(), written.kind());
+        assert_eq!(planned.causes(), written.causes());
         assert_eq!(names(&client, &namespace).await, [""; 0]);
         (planned.kind(), planned.causes().join(": "))
     };

@@ -71,8 +71,8 @@ async fn pods_are_read_entered_and_reached() {
             .iter()
             .all(|line| line.text == "started" && line.container == "main")
     );
-    let none = logs(&client, namespace, "app=other", LogOptions::default()).await;
-    assert_eq!(none.err().unwrap().kind(), ErrorKind::NotFound);
+    let silent = logs(&client, namespace, "app=other", LogOptions::default()).await;
+    assert_eq!(silent.err().unwrap().kind(), ErrorKind::NotFound);
 
     let pod = &lines[0].pod;
     let script = "cat; echo wrong >&2; exit 3";

@@ -231,7 +231,7 @@ impl Closing {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let take = |left: usize| left.checked_sub(1);
-        let closes = is_watch
+        let is_cut = is_watch
             && self
                 .left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
@@ -252,7 +252,7 @@ impl Closing {
                     .ok()
                     .and_then(|frame| frame.data_ref())
                     .is_some_and(|data| data.ends_with(b"\n"));
-                Some((frame, (frames, closes && is_event)))
+                Some((frame, (frames, is_cut && is_event)))
             }
         });
         Ok(Response::from_parts(parts, StreamBody::new(frames.boxed())))

@@ -31,10 +31,10 @@ impl TestNode {
             name: format!("{test}-{digits:x}"),
         };
         let (name, path) = (own.name(), own.path());
-        let text = format!(
+        let object = format!(
             "apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {name}, labels: {{ {TEST_LABEL}: {test} }} }}\n"
         );
-        self.apply(&path, &text);
+        self.apply(&path, &object);
         // Without it pods are refused.
         let account = format!("{path}/serviceaccounts/default");
         let deadline = Instant::now() + Duration::from_secs(30);
