@@ -141,6 +141,15 @@ fn unfinished(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile
 
 /// Removes unfinished files that a kill left behind. Young ones may be another run's work and stay.
 pub(crate) fn sweep_unfinished(folder: &Path) {
+    sweep_older(folder, Duration::from_mins(1));
+}
+
+/// The same for those of any age, when no other run can be at work there.
+pub(crate) fn sweep_all_unfinished(folder: &Path) {
+    sweep_older(folder, Duration::ZERO);
+}
+
+fn sweep_older(folder: &Path, than: Duration) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
@@ -149,7 +158,7 @@ pub(crate) fn sweep_unfinished(folder: &Path) {
         let old = entry
             .metadata()
             .and_then(|found| found.modified())
-            .is_ok_and(|when| when.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
+            .is_ok_and(|when| when.elapsed().is_ok_and(|age| age > than));
         if ours && old {
             let path = entry.path();
             let removed = if path.is_dir() {

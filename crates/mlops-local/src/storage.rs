@@ -247,6 +247,13 @@ pub(crate) fn clean_up(folders: &Folders) -> Result<()> {
     ] {
         files::remove_file(&file)?;
     }
+    // What a killed run was making: nobody else is at work on the platform now.
+    files::sweep_all_unfinished(&folders.all_data());
+    for component in files::names_in(&folders.secrets())? {
+        let folder = folders.secrets().join(component);
+        files::sweep_all_unfinished(&folder);
+        files::remove_if_empty(&folder)?;
+    }
     let data_gone = files::remove_if_empty(&folders.all_data())?;
     let secrets_gone = files::remove_if_empty(&folders.secrets())?;
     if data_gone && secrets_gone {

@@ -19,6 +19,9 @@ use crate::text::plain_line;
 /// How often at most a plain line tells news of one resource.
 const NEWS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether something was held back for too long.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Shows events until it is dropped.
 pub struct Progress {
     shared: Arc<Shared>,
@@ -56,6 +59,8 @@ struct State {
 struct Running {
     verb: String,
     last_news: Instant,
+    /// News that came too soon after others; told when nothing newer comes.
+    held_back: Option<Event>,
 }
 
 impl Progress {
@@ -64,17 +69,20 @@ impl Progress {
         let shows_live =
             printer.err_is_terminal() && !printer.is_json() && printer.shows_progress();
         let live = shows_live.then(|| Live::new(printer, begin));
-        Self {
-            shared: Arc::new(Shared {
-                printer: Arc::clone(printer),
-                begin: Instant::now(),
-                json,
-                state: Mutex::new(State {
-                    live,
-                    ..State::default()
-                }),
+        let tells_lines = !shows_live && !printer.is_json() && printer.shows_progress();
+        let shared = Arc::new(Shared {
+            printer: Arc::clone(printer),
+            begin: Instant::now(),
+            json,
+            state: Mutex::new(State {
+                live,
+                ..State::default()
             }),
+        });
+        if tells_lines {
+            tell_what_is_overdue(&shared);
         }
+        Self { shared }
     }
 
     /// Where events go to be shown.
@@ -95,6 +103,28 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Tells from now and then what was held back, as long as anybody shows events: who waits long hears for what.
+fn tell_what_is_overdue(shared: &Arc<Shared>) {
+    let shared = Arc::downgrade(shared);
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(LOOK_EVERY);
+            let Some(shared) = shared.upgrade() else {
+                break;
+            };
+            let (elapsed, paint) = (shared.begin.elapsed(), shared.printer.err_paint());
+            // Bound first: nothing is printed while the account is held.
+            let overdue = shared.state().overdue();
+            for line in overdue
+                .iter()
+                .flat_map(|event| describe(event, elapsed, None, paint))
+            {
+                shared.printer.say(&line);
+            }
+        }
+    });
 }
 
 impl Shared {
@@ -135,6 +165,7 @@ impl Shared {
                 let running = Running {
                     verb: verb.clone(),
                     last_news: Instant::now(),
+                    held_back: None,
                 };
                 state.running.insert(id.to_string(), running);
                 if let Some(live) = &mut state.live {
@@ -146,7 +177,7 @@ impl Shared {
                     live.tell(id, &plain_line(text));
                     return Vec::new();
                 }
-                if !state.is_news(&id.to_string()) && !self.printer.is_verbose() {
+                if !self.printer.is_verbose() && !state.is_news(&id.to_string(), event) {
                     return Vec::new();
                 }
             }
@@ -171,8 +202,8 @@ impl Shared {
 }
 
 impl State {
-    /// Whether the last plain line about this resource is long enough ago.
-    fn is_news(&mut self, id: &str) -> bool {
+    /// Whether the last plain line about this resource is long enough ago; else the event is held back.
+    fn is_news(&mut self, id: &str, event: &Event) -> bool {
         let Some(running) = self.running.get_mut(id) else {
             return false;
         };
@@ -180,7 +211,20 @@ impl State {
         if is_news {
             running.last_news = Instant::now();
         }
+        running.held_back = (!is_news).then(|| event.clone());
         is_news
+    }
+
+    /// What was held back for long enough.
+    fn overdue(&mut self) -> Vec<Event> {
+        let is_due = |running: &&mut Running| running.last_news.elapsed() >= NEWS_EVERY;
+        let due = self.running.values_mut().filter(is_due);
+        due.filter_map(|running| {
+            let event = running.held_back.take()?;
+            running.last_news = Instant::now();
+            Some(event)
+        })
+        .collect()
     }
 }
 

@@ -170,7 +170,7 @@ const TABLE: &[(&[&str], ErrorKind, Option<&str>)] = &[
             "Temporary failure in name resolution",
             "operation timed out",
             "Read timed out",
-            "network connectivity",
+            "etwork connectivity",
             "network is disabled",
             "Max retries exceeded",
             "ConnectTimeoutError",
@@ -330,6 +330,10 @@ mod tests {
         for (said, kind) in [
             (
                 "tcp connect error\n Connection refused (os error 111)",
+                ErrorKind::Unavailable,
+            ),
+            (
+                "Network connectivity is disabled, but the requested data wasn't found in the cache for: `six`",
                 ErrorKind::Unavailable,
             ),
             ("error: Hash mismatch for `six`", ErrorKind::Protocol),

@@ -34,6 +34,11 @@ pub(super) async fn ensure_uv(
     if program.is_file() {
         return Ok(program);
     }
+    if options.offline {
+        return Err(Error::new(ErrorKind::Unavailable, "install uv")
+            .with_source("it is not in the cache, and the network may not be used")
+            .with_hint(super::PREFETCH));
+    }
     progress("installing uv, which installs the Python packages");
     let work = super::make::work_folder(folder)?;
     let requirements = work.path().join("uv.lock");

@@ -108,9 +108,14 @@ pub(super) async fn make(
         installer::ensure_uv(options, python, folder, progress),
         installer::pip_settings(options, python, work.path()),
     );
+    let mut env = settings::for_uv(&options.env, &pip);
+    if options.offline {
+        env.insert("UV_OFFLINE".to_owned(), "1".to_owned());
+    }
     let maker = Maker {
         uv: uv?,
-        env: settings::for_uv(&options.env, &pip),
+        env,
+        offline: options.offline,
         bytecode: options.bytecode,
         python,
         work: work.path(),
@@ -132,6 +137,7 @@ pub(super) async fn make(
 struct Maker<'a> {
     uv: PathBuf,
     env: BTreeMap<String, String>,
+    offline: bool,
     bytecode: bool,
     python: &'a Interpreter,
     work: &'a Path,
@@ -232,7 +238,15 @@ impl Maker<'_> {
             input: None,
             deadline: Duration::from_hours(1),
         };
-        command::run(run, &tell).await.map(|_| ())
+        let done = command::run(run, &tell).await;
+        done.map(drop).map_err(|error| {
+            let lacks = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound);
+            if self.offline && lacks {
+                error.with_hint(super::PREFETCH)
+            } else {
+                error
+            }
+        })
     }
 
     async fn compile(&self) -> Result<()> {

@@ -42,6 +42,8 @@ const MODEL_SERVER: (&str, &str) = (
     "launch/model_server.py",
     include_str!("../../python/launch/model_server.py"),
 );
+/// What to do when the caches do not hold enough for work without a network.
+const PREFETCH: &str = "run `mlops prefetch` while there is a network";
 /// The sample that the model server warms up with.
 const WARM_UP: &str = "sample/iris";
 
@@ -68,6 +70,8 @@ pub struct PythonOptions {
     /// Whether to compile what the servers import, by default yes. It takes seconds once and saves them at the first
     /// start; without it the first start does the same work.
     pub bytecode: bool,
+    /// Whether to do without the network, by default no: what the caches do not hold is an error then.
+    pub offline: bool,
 }
 
 impl PythonOptions {
@@ -79,6 +83,7 @@ impl PythonOptions {
             python: None,
             uv: None,
             bytecode: true,
+            offline: false,
         }
     }
 
@@ -103,6 +108,13 @@ impl PythonOptions {
         self
     }
 
+    /// Uses the caches only, never the network.
+    #[must_use]
+    pub fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
     fn folder(&self) -> PathBuf {
         self.cache.join("python")
     }
@@ -124,6 +136,7 @@ impl std::fmt::Debug for PythonOptions {
             .field("python", &self.python)
             .field("uv", &self.uv)
             .field("bytecode", &self.bytecode)
+            .field("offline", &self.offline)
             .finish()
     }
 }
@@ -329,12 +342,12 @@ async fn blocking<T: Send + 'static>(
         })
 }
 
-/// What the environment is made of, beside the interpreter.
 /// A short digest of what the environment is locked to, the same on every machine.
 pub fn lock_digest() -> String {
     short(&Digest::of(&key_material())).to_owned()
 }
 
+/// What the environment is made of, beside the interpreter.
 fn key_material() -> Vec<(String, Digest)> {
     let mut material = vec![(
         format!("format {FORMAT}"),

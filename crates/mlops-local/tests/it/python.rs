@@ -124,7 +124,9 @@ async fn two_at_once_make_one_and_damage_is_healed() {
     let lost = site.join("mlserver/rest/app.py");
     std::fs::remove_file(&lost).unwrap();
     assert!(PythonEnvironment::find(&options).await.unwrap().is_some());
-    let (healed, told) = ensure(&options).await.unwrap();
+    nobody_is_asked_offline(cache.path()).await;
+    // What the cache of `uv` holds is enough.
+    let (healed, told) = ensure(&options.clone().offline()).await.unwrap();
     assert!(installs(&told) && lost.is_file());
     assert_eq!(healed, one);
 
@@ -136,6 +138,20 @@ async fn two_at_once_make_one_and_damage_is_healed() {
     assert!(installs(&ensure(&options).await.unwrap().1));
     is_usable(&one);
     assert_eq!(leftovers(cache.path()), Vec::<String>::new());
+}
+
+/// With an empty cache of `uv` nothing can be healed.
+async fn nobody_is_asked_offline(cache: &Path) {
+    let index = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    index.set_nonblocking(true).unwrap();
+    let mut options = cut_off(cache).offline();
+    let url = format!("http://{}/simple", index.local_addr().unwrap());
+    options.env.insert("PIP_INDEX_URL".to_owned(), url);
+    let error = ensure(&options).await.unwrap_err();
+    let hint = Some("run `mlops prefetch` while there is a network");
+    assert_eq!(error.hint(), hint, "{}", text_of(&error));
+    let asked = index.accept().map(|_| ());
+    assert_eq!(asked.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 fn is_usable(environment: &PythonEnvironment) {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{Stream, unfold};
-use mlops_core::{Error, Failure};
+use mlops_core::{Error, Failure, Result};
 
 use super::{Switched, Switcher};
-use crate::registry::{ModelUri, resolve};
+use crate::registry::{ModelUri, Resolved, resolve};
 
 /// What happened while an alias was followed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FollowEvent {
-    /// The version that the address names is served; told at the beginning and after trouble.
+    /// The version that the address names is served; told at the beginning, after trouble, and when somebody else has
+    /// served another one.
     Serving {
         /// The version.
         version: String,
@@ -34,15 +35,17 @@ pub enum FollowEvent {
     },
 }
 
-struct State {
+struct State<T> {
     switcher: Arc<Switcher>,
     uri: ModelUri,
     every: Duration,
+    turn: T,
     /// The key of the version that was refused.
     refused: Option<String>,
     /// The trouble that was told last, so that it is told once.
     trouble: Option<Failure>,
-    told: bool,
+    /// The version that was told last to be served.
+    told: Option<String>,
     begun: bool,
 }
 
@@ -53,13 +56,31 @@ pub fn follow(
     uri: ModelUri,
     every: Duration,
 ) -> impl Stream<Item = FollowEvent> + Send {
+    follow_in_turn(switcher, uri, every, || std::future::ready(Ok(())))
+}
+
+/// As [`follow`], beside others that serve the same model: before anything is written `turn` is awaited, what it gives is
+/// held until all is written, and between two switches nothing is held. An error of `turn` is trouble, and it is tried
+/// again.
+pub fn follow_in_turn<'a, T, F, H>(
+    switcher: Arc<Switcher>,
+    uri: ModelUri,
+    every: Duration,
+    turn: T,
+) -> impl Stream<Item = FollowEvent> + Send + 'a
+where
+    T: Fn() -> F + Send + 'a,
+    F: Future<Output = Result<H>> + Send + 'a,
+    H: Send + 'a,
+{
     let state = State {
         switcher,
         uri,
         every,
+        turn,
         refused: None,
         trouble: None,
-        told: false,
+        told: None,
         begun: false,
     };
     unfold(state, |mut state| async move {
@@ -75,45 +96,79 @@ pub fn follow(
     })
 }
 
-impl State {
+/// What a look at the server and at the address has come to.
+enum Look {
+    /// There is nothing to do, and perhaps something to tell.
+    Done(Option<FollowEvent>),
+    /// The version is served, and something is left of the way to it.
+    Untidy(Resolved),
+    /// Another version is served, or none.
+    Behind(Resolved),
+}
+
+impl<T, F, H> State<T>
+where
+    T: Fn() -> F,
+    F: Future<Output = Result<H>>,
+{
     async fn look(&mut self) -> Option<FollowEvent> {
-        let wanted = match resolve(self.switcher.registry(), &self.uri).await {
-            Ok(wanted) => wanted,
+        if let Look::Done(event) = self.compare().await {
+            return event;
+        }
+        let turn = (self.turn)();
+        let held = match turn.await {
+            Ok(held) => held,
             Err(error) => return self.unreachable(&error),
         };
+        // Whoever was waited for may have served it, and the address may have moved on.
+        let event = match self.compare().await {
+            Look::Done(event) => event,
+            Look::Untidy(served) => match self.switcher.tidy(&served).await {
+                Ok(()) => self.serving(served.version),
+                Err(error) => self.unreachable(&error),
+            },
+            Look::Behind(wanted) => self.switch(wanted).await,
+        };
+        drop(held);
+        event
+    }
+
+    /// Only asks.
+    async fn compare(&mut self) -> Look {
+        let wanted = match resolve(self.switcher.registry(), &self.uri).await {
+            Ok(wanted) => wanted,
+            Err(error) => return Look::Done(self.unreachable(&error)),
+        };
         if self.refused.as_ref() == Some(&wanted.key) {
-            return None;
+            return Look::Done(None);
         }
-        match self.switcher.is_serving(&wanted).await {
-            Ok(true) => {
-                self.refused = None;
-                self.trouble = None;
-                if self.told {
-                    return None;
-                }
-                if let Err(error) = self.switcher.tidy(&wanted).await {
-                    return self.unreachable(&error);
-                }
-                self.told = true;
-                return Some(FollowEvent::Serving {
-                    version: wanted.version,
-                });
-            }
-            Ok(false) => {}
-            Err(error) => return self.unreachable(&error),
+        let is_told = self.told.as_ref() == Some(&wanted.version);
+        let is_settled = match self.switcher.is_serving(&wanted).await {
+            Ok(false) => return Look::Behind(wanted),
+            Ok(true) if is_told => Ok(true),
+            Ok(true) => self.switcher.is_settled(&wanted).await,
+            Err(error) => Err(error),
+        };
+        match is_settled {
+            Ok(true) => Look::Done(self.serving(wanted.version)),
+            Ok(false) => Look::Untidy(wanted),
+            Err(error) => Look::Done(self.unreachable(&error)),
         }
+    }
+
+    async fn switch(&mut self, wanted: Resolved) -> Option<FollowEvent> {
         match self.switcher.switch_to(&wanted).await {
             Ok(switched) => {
                 self.refused = None;
                 self.trouble = None;
-                self.told = true;
+                self.told = Some(wanted.version);
                 Some(FollowEvent::Switched(switched))
             }
             Err(error) if error.is_retryable() => self.unreachable(&error),
             Err(error) => {
                 self.refused = Some(wanted.key);
                 // Going back to the old version is news.
-                self.told = false;
+                self.told = None;
                 Some(FollowEvent::Refused {
                     version: wanted.version,
                     failure: Failure::from(&error),
@@ -122,9 +177,19 @@ impl State {
         }
     }
 
+    fn serving(&mut self, version: String) -> Option<FollowEvent> {
+        self.refused = None;
+        self.trouble = None;
+        if self.told.as_ref() == Some(&version) {
+            return None;
+        }
+        self.told = Some(version.clone());
+        Some(FollowEvent::Serving { version })
+    }
+
     fn unreachable(&mut self, error: &Error) -> Option<FollowEvent> {
         let failure = Failure::from(error);
-        self.told = false;
+        self.told = None;
         if self.trouble.as_ref() == Some(&failure) {
             return None;
         }

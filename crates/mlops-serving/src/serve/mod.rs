@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use mlops_core::{Endpoint, Result};
 use serde::{Deserialize, Serialize};
 
-pub use follow::{FollowEvent, follow};
+pub use follow::{FollowEvent, follow, follow_in_turn};
 pub use mlserver::{ConnectMlServer, MlServer, remove_candidates};
 pub use probe::{InferenceProbe, ProbeInput};
 pub(crate) use switch::has_candidates;

@@ -1,4 +1,5 @@
-//! Following the addresses of models in a cluster: their pods are rolled as soon as one names another version.
+//! Following the addresses of models: in turn with other runs, and in a cluster their pods are rolled as soon as one
+//! names another version.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +45,23 @@ impl<'a> Turn<'a> {
         Ok(held)
     }
 
+    /// The same on this machine, where nothing is held elsewhere: dropping what is returned gives it back.
+    pub(super) async fn hold(&self) -> Result<Held<'_>> {
+        Ok(Held(self.take().await?))
+    }
+
     /// Gives back what a switch that was cut off had.
     pub(super) async fn end(self) {
         give_back(&mut self.held.into_inner()).await;
+    }
+}
+
+/// A turn on this machine.
+pub(super) struct Held<'a>(MutexGuard<'a, Option<Lock>>);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *self.0 = None;
     }
 }
 

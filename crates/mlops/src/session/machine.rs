@@ -4,11 +4,12 @@ use mlops_core::Platform;
 use mlops_local::LocalOptions;
 use mlops_local::python::PythonOptions;
 
-use super::SessionOptions;
+use super::{Network, SessionOptions};
 
 /// What the local target needs to know.
 pub(super) fn local_options(platform: &Platform, options: &SessionOptions) -> LocalOptions {
-    let python = PythonOptions::new(&options.roots.cache, options.env.clone());
+    let mut python = PythonOptions::new(&options.roots.cache, options.env.clone());
+    python.offline = options.network == Network::Avoid;
     LocalOptions {
         platform: platform.name.clone(),
         roots: options.roots.clone(),

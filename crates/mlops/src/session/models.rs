@@ -12,7 +12,9 @@ use mlops_serving::oip::{
 };
 use mlops_serving::provider::{ServedModelProvider, ServedModelSpec};
 use mlops_serving::registry::ConnectMlflow;
-use mlops_serving::serve::{ConnectMlServer, FollowEvent, InferenceProbe, ProbeInput, follow};
+use mlops_serving::serve::{
+    ConnectMlServer, FollowEvent, InferenceProbe, ProbeInput, follow_in_turn,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -71,8 +73,8 @@ impl Session {
     }
 
     /// Serves the versions that the models' addresses name now; with `follow` it goes on until it is cancelled, and
-    /// serves each new one at once. On a cluster each switch waits for other runs on the platform, and others for it;
-    /// between two switches nothing is held.
+    /// serves each new one at once. Each switch waits for other runs on the platform, and others for it; between two
+    /// switches nothing is held.
     ///
     /// # Errors
     ///
@@ -141,7 +143,8 @@ impl Session {
         );
         let spec: ServedModelSpec = resource.typed()?;
         let switcher = Arc::new(provider.switcher(&spec, cx).await?);
-        Ok(follow(switcher, spec.uri, LOOK_EVERY).boxed())
+        // A switch takes away what it finds of others that did not come to their end: so there may be only one.
+        Ok(follow_in_turn(switcher, spec.uri, LOOK_EVERY, || turn.hold()).boxed())
     }
 
     fn all_served(&self) -> impl Iterator<Item = &Resource> {

@@ -72,7 +72,7 @@ impl Session {
     pub async fn up(&self, options: UpOptions) -> Result<Report> {
         let begun = Some(Instant::now());
         self.check_objects()?;
-        self.check_cache().await?;
+        self.check_cache(&options.events).await?;
         let events = self.target.record(options.events);
         let cx = self.context(events.clone());
         let cancel = options.cancel;
@@ -235,15 +235,21 @@ impl Session {
         }
     }
 
-    /// Refuses to begin what would need the network when that may not be used.
-    async fn check_cache(&self) -> Result<()> {
+    /// Refuses to begin what would need the network when that may not be used. An environment with files missing is made
+    /// whole then, if the caches hold enough for it.
+    async fn check_cache(&self, events: &EventSink) -> Result<()> {
         let kind = "python-environment";
         let needed = self
             .graph
             .resources()
-            .any(|resource| resource.id.kind().as_str() == kind);
-        if self.network == Network::Use || !needed || self.target.python().find().await?.is_some() {
+            .find(|resource| resource.id.kind().as_str() == kind);
+        let (Network::Avoid, Some(needed)) = (self.network, needed) else {
             return Ok(());
+        };
+        let python = self.target.python();
+        if python.find().await?.is_some() {
+            let news = |text: &str| events.progress(&needed.id, text);
+            return python.ensure(&news).await.map(drop);
         }
         Err(
             Error::new(ErrorKind::Unavailable, "find the Python environment")

@@ -3,19 +3,15 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mlops_core::{Endpoint, SecretText};
-use mlops_serving::mlflow::{Tags, proxy_path};
-use mlops_serving::registry::{ConnectMlflow, ConnectRegistry as _, Registry};
 use mlops_testkit::kubernetes::{TestNode, Way};
 use serde_json::Value;
 
 use super::cluster;
 use super::cluster_account::Account;
 use super::home::{Home, Said};
-use super::load::{Load, samples};
+use super::load::{Load, Models};
 
 const NAME: &str = "under-load";
 
@@ -33,8 +29,7 @@ const DRAINED: Duration = Duration::from_secs(14);
 /// The registry of the platform, through a port that leads into the cluster.
 struct Mlflow {
     forward: Child,
-    runtime: tokio::runtime::Runtime,
-    registry: Arc<dyn Registry>,
+    models: Models,
 }
 
 impl Drop for Mlflow {
@@ -48,7 +43,6 @@ impl Mlflow {
     fn open(home: &Home, account: &Account<'_>) -> Self {
         let shown = account.run(&["credentials", "mlflow/admin-password", "--show"]);
         let shown = shown.expect(0);
-        let password = SecretText::new(shown.out.trim());
         let mut forward = home
             .command(&account.given(&["open", "mlflow"]))
             .stdout(Stdio::piped())
@@ -58,60 +52,10 @@ impl Mlflow {
         let mut line = String::new();
         let out = forward.stdout.take().unwrap();
         BufReader::new(out).read_line(&mut line).unwrap();
-        let endpoint = Endpoint::new(line.trim().parse().unwrap()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let registry =
-            runtime.block_on(async { ConnectMlflow.connect(&endpoint, "admin", &password) });
-        let registry = registry.unwrap();
         Self {
             forward,
-            runtime,
-            registry,
+            models: Models::open(&line, &shown.out),
         }
-    }
-
-    /// Registers a sample as the next version, and moves the alias to it.
-    fn champion(&self, sample: &str) -> String {
-        self.runtime.block_on(async {
-            let tags = Tags::new();
-            let logged = self
-                .registry
-                .create_logged_model("iris", &tags)
-                .await
-                .unwrap();
-            let folder = proxy_path(&logged.artifact_uri).unwrap();
-            for file in std::fs::read_dir(samples().join(sample)).unwrap().flatten() {
-                let path = format!("{folder}/{}", file.file_name().to_str().unwrap());
-                let content = std::fs::read(file.path()).unwrap();
-                self.registry
-                    .put_artifact(&path, content.into())
-                    .await
-                    .unwrap();
-            }
-            self.registry
-                .finalize_logged_model(&logged.model_id)
-                .await
-                .unwrap();
-            let version = self
-                .registry
-                .create_model_version("iris", &logged.model_id, &tags)
-                .await
-                .unwrap()
-                .version;
-            self.registry
-                .set_alias("iris", "champion", &version)
-                .await
-                .unwrap();
-            version
-        })
-    }
-
-    fn back_to(&self, version: &str) {
-        let set = self.registry.set_alias("iris", "champion", version);
-        self.runtime.block_on(set).unwrap();
     }
 }
 
@@ -209,7 +153,7 @@ impl<'a> World<'a> {
 fn versions_and_servers_come_and_go_under_load_without_a_failed_request() {
     let (home, node) = cluster::start(PLATFORM);
     let world = World::start(&home, node);
-    let (mlflow, load) = (&world.mlflow, &world.load);
+    let (mlflow, load) = (&world.mlflow.models, &world.load);
     load.expect_only(1);
 
     // A better version: both answer for a while, then it alone.

@@ -1,12 +1,15 @@
 //! A user's home for one test, and the command in it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mlops_testkit::home::TestHome;
 use mlops_testkit::kubernetes::TestNode;
+use rand::RngExt as _;
 use serde_json::Value;
 
 /// One platform at a time on this machine.
@@ -111,11 +114,30 @@ impl Home {
         self.folder.platform(name)
     }
 
+    /// Every secret's text of a platform by its name.
+    pub(crate) fn secrets(&self, platform: &str) -> BTreeMap<String, String> {
+        let folder = self.platform(platform).join("secrets");
+        let texts = names(&folder).into_iter().flat_map(|component| {
+            let inner = folder.join(&component);
+            names(&inner).into_iter().map(move |name| {
+                let text = std::fs::read_to_string(inner.join(&name)).unwrap();
+                (format!("{component}/{name}"), text.trim().to_owned())
+            })
+        });
+        texts.collect()
+    }
+
     /// The command in this home, with nothing of the caller's environment that could change what it does.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mlops"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_mlops"));
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// Another program with the same settings, such as one that starts the command.
+    pub(crate) fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .envs(self.folder.variables())
@@ -163,4 +185,46 @@ impl Drop for Home {
         }
         let _stopped = self.command(&["down"]).output();
     }
+}
+
+/// What is in a folder by its name, if there is one, without what a killed run was writing.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| !name.starts_with('.')).collect()
+}
+
+/// What PostgreSQL answers to a statement of its superuser, a line for each row.
+#[track_caller]
+pub(crate) fn psql(url: &str, password: &str, sql: &str) -> String {
+    let authority = url.trim().rsplit('/').next().unwrap();
+    let (host, port) = authority.rsplit_once(':').unwrap();
+    let output = Command::new("psql")
+        .args(["-v", "ON_ERROR_STOP=1", "-qAt", "-U", "postgres"])
+        .args(["-h", host, "-p", port, "-c", sql, "postgres"])
+        .env("PGPASSWORD", password)
+        .output()
+        .unwrap();
+    let said = Said::from(output).expect(0);
+    said.out.trim().to_owned()
+}
+
+/// What a terminal sends on Ctrl-C.
+pub(crate) fn interrupt(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+/// From where a test takes what it chooses at random: `MLOPS_TEST_SEED`, else another one each time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person says which run is made again"
+)]
+pub(crate) fn seed() -> u64 {
+    let seed = match std::env::var("MLOPS_TEST_SEED") {
+        Ok(text) => text.parse().unwrap(),
+        Err(_) => rand::rng().random(),
+    };
+    println!("seed {seed}: replay with MLOPS_TEST_SEED={seed}");
+    seed
 }

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mlops_core::Endpoint;
+use mlops_core::{Endpoint, SecretText};
+use mlops_serving::mlflow::{Tags, proxy_path};
 use mlops_serving::oip::GrpcClient;
+use mlops_serving::registry::{ConnectMlflow, ConnectRegistry as _, Registry};
 use mlops_serving::serve::InferenceProbe;
 use serde_json::Value;
 
@@ -20,7 +22,7 @@ const CONNECTIONS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The sample models with their files, as the local target has them.
-pub(super) fn samples() -> &'static Path {
+fn samples() -> &'static Path {
     Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../crates/mlops-local/python/sample"
@@ -36,6 +38,70 @@ fn row() -> Value {
         (&1.into(), &2.into())
     );
     serde_json::json!({ "inputs": all["inputs"] })
+}
+
+/// The versions of the model `iris` in a platform's registry, as a data scientist makes them.
+pub(super) struct Models {
+    runtime: tokio::runtime::Runtime,
+    registry: Arc<dyn Registry>,
+}
+
+impl Models {
+    /// Those of the MLflow at this address.
+    pub(super) fn open(url: &str, password: &str) -> Self {
+        let endpoint = Endpoint::new(url.trim().parse().unwrap()).unwrap();
+        let password = SecretText::new(password.trim());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let registry =
+            runtime.block_on(async { ConnectMlflow.connect(&endpoint, "admin", &password) });
+        let registry = registry.unwrap();
+        Self { runtime, registry }
+    }
+
+    /// Registers a sample as the next version, and moves the alias to it.
+    pub(super) fn champion(&self, sample: &str) -> String {
+        self.runtime.block_on(async {
+            let tags = Tags::new();
+            let logged = self
+                .registry
+                .create_logged_model("iris", &tags)
+                .await
+                .unwrap();
+            let folder = proxy_path(&logged.artifact_uri).unwrap();
+            for file in std::fs::read_dir(samples().join(sample)).unwrap().flatten() {
+                let path = format!("{folder}/{}", file.file_name().to_str().unwrap());
+                let content = std::fs::read(file.path()).unwrap();
+                self.registry
+                    .put_artifact(&path, content.into())
+                    .await
+                    .unwrap();
+            }
+            self.registry
+                .finalize_logged_model(&logged.model_id)
+                .await
+                .unwrap();
+            let version = self
+                .registry
+                .create_model_version("iris", &logged.model_id, &tags)
+                .await
+                .unwrap()
+                .version;
+            self.registry
+                .set_alias("iris", "champion", &version)
+                .await
+                .unwrap();
+            version
+        })
+    }
+
+    /// Moves the alias to a version that is there.
+    pub(super) fn back_to(&self, version: &str) {
+        let set = self.registry.set_alias("iris", "champion", version);
+        self.runtime.block_on(set).unwrap();
+    }
 }
 
 /// What came of all requests.

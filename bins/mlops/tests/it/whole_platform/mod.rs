@@ -13,5 +13,6 @@ mod home;
 mod kills;
 mod lifecycle;
 mod load;
+mod machine;
 mod secrets;
 mod trouble;

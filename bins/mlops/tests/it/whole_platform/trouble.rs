@@ -1,13 +1,14 @@
 //! A machine in a bad state: a clear error or a cure, never damage.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::home::Home;
+use super::home::{Home, Said, interrupt, psql};
 
 /// Two servers only: enough for trouble that has nothing to do with Python.
-const SMALL: &str = "\
+pub(super) const SMALL: &str = "\
 name: small
 components:
   mlflow: { enabled: false }
@@ -15,12 +16,12 @@ components:
 models: []
 ";
 
-fn write(home: &Home, text: &str) {
+pub(super) fn write(home: &Home, text: &str) {
     std::fs::write(home.path("platform.yaml"), text).unwrap();
 }
 
 /// Whether one can be root here; what needs it says so in its own words.
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     rustix::process::getuid().is_root()
 }
 
@@ -84,8 +85,10 @@ fn a_folder_that_cannot_be_written_is_named() {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).unwrap();
     }
     let said = home.run(&["up"]).expect(1);
-    assert!(said.err.contains("data"), "{}", said.err);
-    assert!(said.err.contains("caused by:"), "{}", said.err);
+    let whole = home.platform("small").display().to_string();
+    for part in [whole.as_str(), "caused by:", "hint:", "XDG_DATA_HOME"] {
+        assert!(said.err.contains(part), "no {part} in: {}", said.err);
+    }
     assert!(home.processes().is_empty());
     if let Some(mount) = &mount {
         mount.remount("rw,size=1g,mode=755");
@@ -117,34 +120,6 @@ fn a_full_disk_is_an_error_and_with_room_the_next_run_goes_on() {
 }
 
 #[test]
-fn without_a_network_and_without_a_cache_it_says_how_to_get_one() {
-    let home = Home::new();
-    let cache = home.path("empty-cache");
-    let output = home
-        .command(&["up", "--cache-dir", &cache.display().to_string()])
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
-        .env("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-        .env("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
-        .env("UV_CACHE_DIR", home.path("uv-cache"))
-        .env_remove("PIP_FIND_LINKS")
-        .env_remove("UV_FIND_LINKS")
-        .output()
-        .unwrap();
-    let said: super::home::Said = output.into();
-    let said = said.expect(1);
-    assert!(said.err.contains("hint:"), "{}", said.err);
-    assert!(
-        said.err.contains("prefetch") || said.err.contains("network"),
-        "{}",
-        said.err
-    );
-    home.run(&["remove", "--all-data", "--yes"]).expect(0);
-}
-
-#[test]
 fn a_broken_python_is_named() {
     let home = Home::new();
     let cache = home.path("empty-cache").display().to_string();
@@ -153,6 +128,17 @@ fn a_broken_python_is_named() {
     assert!(said.err.contains("/bin/false"), "{}", said.err);
     assert!(said.err.contains("hint:"), "{}", said.err);
     home.run(&["remove", "--all-data", "--yes"]).expect(0);
+}
+
+/// What the machine's cache has under that name.
+pub(super) fn cached(home: &Home, what: &str) -> PathBuf {
+    let all = home.run(&["prefetch", "--output", "json"]).expect(0).json();
+    let one = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["what"] == what);
+    one.unwrap()["path"].as_str().unwrap().into()
 }
 
 /// A component of the user's own that wants a database and a bucket.
@@ -170,67 +156,66 @@ bindings:
     bucket: notes
 ";
 
-fn psql(home: &Home, sql: &str) {
+/// Adds the component to the platform; what the command is told then.
+pub(super) fn with_notes(home: &Home, more: &str) -> [&'static str; 2] {
+    let folder = home.path("components").join("notes");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("component.yaml"), NOTES).unwrap();
+    let small = SMALL.replace("components:\n", "components:\n  notes: {}\n");
+    write(home, &format!("{small}{more}"));
+    ["--catalog", "components"]
+}
+
+/// What PostgreSQL answers to its superuser.
+fn ask_postgres(home: &Home, sql: &str) -> String {
     let url = home.run(&["open", "postgres", "--print"]).expect(0).out;
-    let authority = url.trim().rsplit('/').next().unwrap().to_owned();
-    let (host, port) = authority.rsplit_once(':').unwrap();
-    let password = home
-        .run(&["credentials", "postgres/superuser-password", "--show"])
-        .expect(0)
-        .out;
-    let output = Command::new("psql")
-        .args([
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            host,
-            "-p",
-            port,
-            "-U",
-            "postgres",
-            "-c",
-            sql,
-            "postgres",
-        ])
-        .env("PGPASSWORD", password.trim())
+    let password = &home.secrets("small")["postgres/superuser-password"];
+    psql(&url, password, sql)
+}
+
+/// What a stock client of S3 prints that does this with the bucket of the same name.
+fn ask_s3(home: &Home, url: &str, python: &Path, script: &str) -> String {
+    let script = format!(
+        "import boto3, os\n\
+         s3 = boto3.client('s3', endpoint_url='{}', region_name='us-east-1', aws_access_key_id='admin', \
+         aws_secret_access_key=os.environ['KEY'])\n{script}",
+        url.trim()
+    );
+    let output = Command::new(python)
+        .args(["-I", "-c", &script])
+        .env("KEY", &home.secrets("small")["s3/admin-secret-key"])
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    Said::from(output).expect(0).out.trim().to_owned()
 }
 
 #[test]
-fn a_foreign_database_of_the_same_name_is_a_conflict_until_it_is_adopted() {
+fn a_foreign_database_or_bucket_of_the_same_name_is_a_conflict_until_it_is_adopted() {
     let home = Home::new();
     write(&home, SMALL);
     home.run(&["up"]).expect(0);
-    psql(&home, "CREATE DATABASE notes");
-    let catalog = home.path("components");
-    std::fs::create_dir_all(catalog.join("notes")).unwrap();
-    std::fs::write(catalog.join("notes/component.yaml"), NOTES).unwrap();
-    let with_notes = SMALL.replace("components:\n", "components:\n  notes: {}\n");
-    write(&home, &with_notes);
-    let args = ["--catalog", "components"];
+    let python = cached(&home, "python");
+    let s3 = home.run(&["open", "s3", "--print"]).expect(0).out;
+    ask_postgres(&home, "CREATE DATABASE notes");
+    let make = "s3.create_bucket(Bucket='notes')\ns3.put_object(Bucket='notes', Key='letter', Body=b'kept')";
+    ask_s3(&home, &s3, &python, make);
+    let args = with_notes(&home, "");
     let said = home.run(&[&["up"][..], &args].concat()).expect(1);
-    assert!(said.err.contains("postgres-database/notes"), "{}", said.err);
-    assert!(said.err.contains("adopt"), "{}", said.err);
-    write(
-        &home,
-        &format!("{with_notes}adopt: [postgres-database/notes]\n"),
-    );
+    let foreign = ["postgres-database/notes", "s3-bucket/notes"];
+    for part in foreign.into_iter().chain(["adopt"]) {
+        assert!(said.err.contains(part), "{}", said.err);
+    }
+    with_notes(&home, "adopt: [postgres-database/notes, s3-bucket/notes]\n");
     let plan = home.run(&[&["plan"][..], &args].concat()).expect(0);
-    assert!(
-        plan.out.contains("adopt postgres-database/notes"),
-        "{}",
-        plan.out
-    );
+    for id in foreign {
+        assert!(plan.out.contains(&format!("adopt {id}")), "{}", plan.out);
+    }
     home.run(&[&["up"][..], &args].concat()).expect(0);
     home.run(&[&["check"][..], &args].concat()).expect(0);
     home.run(&[&["plan", "--exit-code"][..], &args].concat())
         .expect(0);
+    let letter = "print(s3.get_object(Bucket='notes', Key='letter')['Body'].read())";
+    assert_eq!(ask_s3(&home, &s3, &python, letter), "b'kept'");
     home.run(&[&["remove", "--all-data", "--yes"][..], &args].concat())
         .expect(0);
 }
@@ -242,7 +227,7 @@ fn another_users_folder_is_refused() {
     write(&home, SMALL);
     let folder = home.platform("small");
     std::fs::create_dir_all(&folder).unwrap();
-    std::os::unix::fs::chown(&folder, Some(12_345), Some(12_345)).unwrap();
+    chown(&folder, Some(12_345), Some(12_345)).unwrap();
     let said = home.run(&["up"]).expect(1);
     assert!(said.err.contains("small"), "{}", said.err);
     assert!(said.err.contains("hint:"), "{}", said.err);
@@ -299,8 +284,7 @@ fn an_interrupted_run_says_130_and_the_next_goes_on() {
     let home = Home::new();
     let mut child = home.start(&["up"]);
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    interrupt(child.id());
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130), "{}", home.started_log());
     home.run(&["up"]).expect(0);

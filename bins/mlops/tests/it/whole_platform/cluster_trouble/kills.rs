@@ -17,11 +17,7 @@ const REMOVAL: Duration = Duration::from_millis(1500);
 #[test]
 fn any_kill_at_any_moment_is_survived() {
     let _calm = calm();
-    let seed: u64 = option_env!("MLOPS_TEST_SEED")
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| rand::rng().random());
-    println!("seed {seed}: replay with MLOPS_TEST_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = StdRng::seed_from_u64(super::super::home::seed());
     let seconds = Duration::from_secs_f32;
     let whole = ("killed-whole", WHOLE, of_whole());
     round(whole, seconds(5.0), 8, &mut random);
