@@ -54,31 +54,77 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
         .kubernetes
         .then(RunningNode::start)
         .and_then(|started| optional("a Kubernetes node", started));
-    let with_node = |mut command: Command| -> Command {
-        command.envs(node.as_ref().map(RunningNode::variable));
-        command
+    let run = Run {
+        arguments,
+        needs: &needs,
+        node: node.as_ref(),
     };
-    let examples = cargo_test(&["--workspace", "--doc"], arguments, &needs);
-    let examples = status(&mut with_node(examples))?;
+    let examples =
+        status(&mut run.with_node(cargo_test(&["--workspace", "--doc"], arguments, &needs)))?;
     if !examples.success() && !arguments.no_fail_fast {
         return Ok(code(examples));
     }
     // A person who names tests waits for those alone.
-    if !arguments.filters.is_empty() {
-        let named = status(&mut with_node(cargo_test(&ALL, arguments, &needs)))?;
-        return Ok(first_failure([examples, named]));
+    let mut ends = vec![examples];
+    if arguments.filters.is_empty() {
+        ends.extend(run.all()?);
+    } else {
+        ends.push(status(
+            &mut run.with_node(cargo_test(&ALL, arguments, &needs)),
+        )?);
     }
-    let programs = programs()?;
-    let start = |program: &Program, words: &[&str]| {
-        let mut command = with_node(program.command(&needs));
+    let failed = ends.into_iter().find(|ended| !ended.success());
+    Ok(failed.map_or(ExitCode::SUCCESS, code))
+}
+
+/// What all test programs of one run have in common.
+struct Run<'a> {
+    arguments: &'a TestArguments,
+    needs: &'a Needs,
+    node: Option<&'a RunningNode>,
+}
+
+impl Run<'_> {
+    fn with_node(&self, mut command: Command) -> Command {
+        command.envs(self.node.map(RunningNode::variable));
+        command
+    }
+
+    fn start(&self, program: &Program, words: &[&str]) -> Command {
+        let mut command = self.with_node(program.command(self.needs));
         command.args(words);
         command
-    };
-    let each = |programs: &[&Program]| -> Result<Vec<ExitStatus>> {
+    }
+
+    /// Those that need the machine for themselves, then all others beside whole platforms.
+    fn all(&self) -> Result<Vec<ExitStatus>> {
+        let programs = programs()?;
+        let (alone, others): (Vec<_>, Vec<_>) = programs.iter().partition(|one| one.is_alone());
+        let mut ends = self.each(&alone)?;
+        if !ends.iter().all(ExitStatus::success) && !self.arguments.no_fail_fast {
+            return Ok(ends);
+        }
+        say("the tests of whole platforms run beside the others; their output comes last");
+        let platforms = programs
+            .iter()
+            .find(|program| program.has_platforms())
+            .context("Cargo did not build the tests of the command")?;
+        // Some wait for their turn on the shared node, some have a node of their own.
+        let on_node = Beside::start(self.start(platforms, &[ON_NODE, "--test-threads=4"]))?;
+        let here = Beside::start(self.start(platforms, &[WHOLE_PLATFORM, "--skip", ON_NODE]))?;
+        let others = self.each(&others);
+        ends.extend([here.end()?, on_node.end()?]);
+        ends.extend(others?);
+        Ok(ends)
+    }
+
+    /// One after another, without the tests of whole platforms.
+    fn each(&self, programs: &[&Program]) -> Result<Vec<ExitStatus>> {
         let mut ends = Vec::new();
         for program in programs {
             say(format_args!("tests of {}", program.title()));
-            let ended = start(program, &["--skip", WHOLE_PLATFORM])
+            let ended = self
+                .start(program, &["--skip", WHOLE_PLATFORM])
                 .status()
                 .with_context(|| format!("failed to start the tests of {}", program.title()))?;
             ends.push(ended);
@@ -86,34 +132,12 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<ExitCode> {
                 continue;
             }
             say(format_args!("FAILED: tests of {}", program.title()));
-            if !arguments.no_fail_fast {
+            if !self.arguments.no_fail_fast {
                 break;
             }
         }
         Ok(ends)
-    };
-    let (alone, others): (Vec<_>, Vec<_>) = programs.iter().partition(|program| program.is_alone());
-    let mut ends = vec![examples];
-    ends.extend(each(&alone)?);
-    if ends.iter().all(ExitStatus::success) || arguments.no_fail_fast {
-        say("the tests of whole platforms run beside the others; their output comes last");
-        let platforms = programs
-            .iter()
-            .find(|program| program.has_platforms())
-            .context("Cargo did not build the tests of the command")?;
-        // Some wait for their turn on the shared node, some have a node of their own.
-        let on_node = Beside::start(start(platforms, &[ON_NODE, "--test-threads=4"]))?;
-        let here = Beside::start(start(platforms, &[WHOLE_PLATFORM, "--skip", ON_NODE]))?;
-        let others = each(&others);
-        ends.extend([here.end()?, on_node.end()?]);
-        ends.extend(others?);
     }
-    Ok(first_failure(ends))
-}
-
-fn first_failure(ends: impl IntoIterator<Item = ExitStatus>) -> ExitCode {
-    let failed = ends.into_iter().find(|ended| !ended.success());
-    failed.map_or(ExitCode::SUCCESS, code)
 }
 
 /// Every kind of target of every package but documentation.

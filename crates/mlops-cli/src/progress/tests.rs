@@ -147,3 +147,25 @@ fn programs_get_every_event_as_a_line() {
     let (out, _) = show(style, Json::Nothing, a_run());
     assert_eq!(out, "");
 }
+
+#[test]
+fn news_that_came_too_soon_are_told_when_nothing_newer_comes() {
+    let mut state = State::default();
+    let running = Running {
+        verb: "remove".to_owned(),
+        last_news: Instant::now(),
+        held_back: None,
+    };
+    state.running.insert(id("s3").to_string(), running);
+    let news = |text: &str| Event::Progress {
+        id: id("s3"),
+        text: text.to_owned(),
+    };
+    assert!(!state.is_news(&id("s3").to_string(), &news("first")));
+    assert!(!state.is_news(&id("s3").to_string(), &news("second")));
+    assert_eq!(state.overdue(), [], "it is too soon");
+    let long_ago = Instant::now().checked_sub(NEWS_EVERY).unwrap();
+    state.running.get_mut("process/s3").unwrap().last_news = long_ago;
+    assert_eq!(state.overdue(), [news("second")]);
+    assert_eq!(state.overdue(), [], "once");
+}
