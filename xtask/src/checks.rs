@@ -23,7 +23,6 @@ pub(crate) fn lint() -> Result<()> {
     // Outside of the workspace, since to run them takes a nightly compiler; they must compile with ours.
     run(&mut cargo([
         "check",
-        "--locked",
         "--manifest-path",
         "fuzz/Cargo.toml",
         "--target-dir",

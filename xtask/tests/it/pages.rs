@@ -12,8 +12,8 @@ fn root() -> PathBuf {
 /// The pages for people: at the root, in `docs/`, and of each crate and of the recipes.
 fn pages() -> Vec<PathBuf> {
     let listed = |folder: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect()
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
     };
     let mut pages = listed(&root());
     pages.extend(listed(&root().join("docs")));

@@ -58,15 +58,14 @@ impl Waiting {
     /// How many wait, and for what the one that is nearest to its turn; `None` when nothing waits.
     pub(super) fn told(&self) -> Option<String> {
         let (next, after) = self.0.iter().min_by_key(|(_, after)| after.len())?;
-        let mut text = format!("{} waiting", self.0.len());
+        let text = format!("{} waiting", self.0.len());
         if after.is_empty() {
             return Some(text);
         }
-        let named: Vec<String> = after.iter().take(NAMED).map(ToString::to_string).collect();
-        text.push_str(&format!(", {next} for {}", named.join(", ")));
+        let mut names: Vec<String> = after.iter().take(NAMED).map(ToString::to_string).collect();
         if let more @ 1.. = after.len().saturating_sub(NAMED) {
-            text.push_str(&format!(" and {more} more"));
+            names.push(format!("{more} more"));
         }
-        Some(text)
+        Some(format!("{text}, {next} for {}", names.join(", ")))
     }
 }

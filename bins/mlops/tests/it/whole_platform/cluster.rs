@@ -51,13 +51,7 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
     );
     account.run_without_a_write(&["serve"]);
     run(&["check"]).expect(0);
-    let status = run(&["status", "--output", "json"]).expect(0).json();
-    let components = status["components"].as_array().unwrap();
-    assert_eq!(components.len(), 4, "{status}");
-    for one in components {
-        assert_eq!(one["ready"], true, "{status}");
-        assert!(one["since_ms"].as_u64().unwrap() < 600_000, "{status}");
-    }
+    assert_all_are_ready(&run);
     let log = run(&["logs", "mlflow", "--lines", "50"]).expect(0);
     assert!(!log.out.is_empty());
     let password = || {
@@ -77,13 +71,7 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
     assert_restart_is_counted(node, &run);
 
     run(&["down"]).expect(0);
-    // The way to the cluster is bad meanwhile.
-    let proxy = node.fault_proxy(20, 11);
-    std::fs::write(home.path("bad-way"), proxy.kubeconfig()).unwrap();
-    let up = home.run(&["--kubeconfig", "bad-way", "up"]).expect(0);
-    assert!(up.out.contains("is up"), "{}", up.out);
-    println!("{:?}", proxy.met());
-    assert!(proxy.met().len() > 2, "{:?}", proxy.met());
+    up_over_a_bad_way(&home, node);
     run(&["plan", "--exit-code"]).expect(0);
     assert_eq!(password(), first);
     assert_answers(&run);
@@ -102,9 +90,29 @@ fn a_platform_on_a_node_answers_is_proven_and_goes() {
     account.end();
 }
 
+fn assert_all_are_ready(run: &dyn Fn(&[&str]) -> Said) {
+    let status = run(&["status", "--output", "json"]).expect(0).json();
+    let components = status["components"].as_array().unwrap();
+    assert_eq!(components.len(), 4, "{status}");
+    for one in components {
+        assert_eq!(one["ready"], true, "{status}");
+        assert!(one["since_ms"].as_u64().unwrap() < 600_000, "{status}");
+    }
+}
+
 fn assert_answers(run: &dyn Fn(&[&str]) -> Said) {
     let answer = run(&["predict", "iris", "--row", "5.1,3.5,1.4,0.2"]).expect(0);
     assert!(answer.out.contains("[0]"), "{}", answer.out);
+}
+
+/// An `up` that meets faults on its way to the cluster.
+fn up_over_a_bad_way(home: &Home, node: &TestNode) {
+    let proxy = node.fault_proxy(20, 11);
+    std::fs::write(home.path("bad-way"), proxy.kubeconfig()).unwrap();
+    let up = home.run(&["--kubeconfig", "bad-way", "up"]).expect(0);
+    assert!(up.out.contains("is up"), "{}", up.out);
+    println!("{:?}", proxy.met());
+    assert!(proxy.met().len() > 2, "{:?}", proxy.met());
 }
 
 /// Kills an install at moments that only one of a whole platform has; the next run goes on from there.

@@ -88,9 +88,8 @@ impl Servers {
         );
         if let Some((kind, body)) = body {
             let body = body.replace('"', "\\\"");
-            config.push_str(&format!(
-                "header = \"content-type: {kind}\"\ndata-binary = \"{body}\"\n"
-            ));
+            config =
+                format!("{config}header = \"content-type: {kind}\"\ndata-binary = \"{body}\"\n");
         }
         let mut client = Command::new("curl")
             .args(["-sS", "--fail-with-body", "-K", "-"])

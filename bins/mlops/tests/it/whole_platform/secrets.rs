@@ -157,7 +157,8 @@ fn only_in_files_of_its_own(home: &Home, secrets: &Secrets) {
         };
         let is_meant = meant.iter().any(|folder| path.starts_with(folder));
         let mode = path.metadata().unwrap().permissions().mode();
-        if is_meant && mode & 0o077 == 0 {
+        let of_others = mode & 0o077;
+        if is_meant && of_others == 0 {
             continue;
         }
         let shown = path.display();
